@@ -27,17 +27,17 @@ def decided_twice(tell: Callable[[str], None]) -> Iterator[None]:
     """Each settling of what can still change is decided in full too. `tell` hears where the two differ."""
     decide = Settling._decide
 
-    def both(self: Settling, member: Membership, meant: Meant) -> Outcome:
-        outcome = decide(self, member, meant)
-        if member.horizon is not None:
-            (whole,) = load(self._connection, self._brand_id, self._clock.zone, [member.membership_id])
-            if not _raced(member, whole):
+    def both(self: Settling, membership: Membership, meant: Meant) -> Outcome:
+        outcome = decide(self, membership, meant)
+        if membership.horizon is not None:
+            (whole,) = load(self._connection, self._brand_id, self._clock.zone, [membership.membership_id])
+            if not _raced(membership, whole):
                 expected = decide(self, whole, meant)
-                seen[_kind(member, outcome)] += 1
-                lines = [*_differences(member, outcome, whole, expected), *_prints(self, outcome, whole, expected)]
+                seen[_kind(membership, outcome)] += 1
+                lines = [*_differences(membership, outcome, whole, expected), *_prints(self, outcome, whole, expected)]
                 if lines:
                     tell(
-                        f"from its horizon {member.horizon} {member.membership_id} comes to other writes\n"
+                        f"from its horizon {membership.horizon} {membership.membership_id} comes to other writes\n"
                         + "\n".join(lines)
                     )
         return outcome
@@ -46,29 +46,29 @@ def decided_twice(tell: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def _kind(member: Membership, outcome: Outcome) -> str:
-    told = "news" if member.news else "time"
+def _kind(membership: Membership, outcome: Outcome) -> str:
+    told = "news" if membership.news else "time"
     does = [name for name, some in (("issues", outcome.issued), ("changes", outcome.changed)) if some]
     return " ".join([told, *(does or ["nothing"])])
 
 
-def _raced(member: Membership, whole: Membership) -> bool:
+def _raced(membership: Membership, whole: Membership) -> bool:
     """Whether a credit was used between the two times that the membership was loaded."""
     known = {credit.key: credit for credit in whole.credits}
-    return any(known[credit.key] != credit for credit in member.credits)
+    return any(known[credit.key] != credit for credit in membership.credits)
 
 
-def _differences(member: Membership, outcome: Outcome, whole: Membership, expected: Outcome) -> Iterator[str]:
-    one, other = _written(member, outcome), _written(whole, expected)
+def _differences(membership: Membership, outcome: Outcome, whole: Membership, expected: Outcome) -> Iterator[str]:
+    one, other = _written(membership, outcome), _written(whole, expected)
     for name, value in other.items():
         if one[name] != value:
             yield f"  {name}: from the horizon {one[name]}, in full {value}"
 
 
-def _written(member: Membership, outcome: Outcome) -> dict[str, Any]:
+def _written(membership: Membership, outcome: Outcome) -> dict[str, Any]:
     """All that is written for a membership, but for its fingerprint."""
-    settled = settled_itself(member, outcome)
-    charges = {charge.number: charge for charge in member.history(outcome.now).charges}
+    settled = settled_itself(membership, outcome)
+    charges = {charge.number: charge for charge in membership.history(outcome.now).charges}
     rows = {
         charge_id: (
             (charge.state, charge.period_start, charge.period_end, charge.amount, charge.amount_refunded)
@@ -76,7 +76,7 @@ def _written(member: Membership, outcome: Outcome) -> dict[str, Any]:
             else None,
             number in outcome.pay_for_nothing,
         )
-        for charge_id, number in settled.charges[str(member.membership_id)]
+        for charge_id, number in settled.charges[str(membership.membership_id)]
     }
     return {
         "now": outcome.now,

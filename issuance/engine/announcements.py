@@ -68,7 +68,7 @@ def _skipped(connection: Connection, brand_id: UUID, settled: Sequence[Settled])
     """Decisions that give nothing, when they are first taken."""
     some = [one for one in settled if one.outcome.skipped]
     wanted = {
-        (one.member.membership_id, one.member.guest_ids[decision.guest.place])
+        (one.membership.membership_id, one.membership.guest_ids[decision.guest.place])
         for one in some
         for decision in one.outcome.skipped
     }
@@ -78,9 +78,9 @@ def _skipped(connection: Connection, brand_id: UUID, settled: Sequence[Settled])
         guest = dict(row)
         guests[guest.pop("membership_id"), guest["id"]] = guest
     for one in some:
-        membership_id = one.member.membership_id
+        membership_id = one.membership.membership_id
         for decision in one.outcome.skipped:
-            guest_id = one.member.guest_ids[decision.guest.place]
+            guest_id = one.membership.guest_ids[decision.guest.place]
             data = {
                 "membership_id": membership_id,
                 "credit_rule_id": decision.credit_rule_id,

@@ -247,8 +247,8 @@ def _add_held(
         if row.run_id is not None:
             loaded[row.membership_id].asked_by[key] = row.run_id
     for membership_id, held in found.items():
-        member = loaded[membership_id]
-        member.facts = replace(member.facts, held=tuple(sorted(held)))
+        membership = loaded[membership_id]
+        membership.facts = replace(membership.facts, held=tuple(sorted(held)))
 
 
 def _guests(

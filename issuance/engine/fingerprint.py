@@ -68,22 +68,22 @@ class Fingerprints:
         whole = _number(AS_IT_IS[MembershipFacts](facts)) + self._sum(facts, facts.told, credits, at)
         return _marked(whole + _of_starts(facts, credits))
 
-    def carried_on(self, member: Membership, credits: Sequence[Credit], at: datetime) -> UUID | None:
+    def carried_on(self, membership: Membership, credits: Sequence[Credit], at: datetime) -> UUID | None:
         """`settled` for a membership of which only what can still change was loaded. It had a fingerprint, and its news
         comes after all that was known. `credits`: the loaded ones as they are at an instant, and new ones."""
-        horizon, (_, settled_at, before) = member.horizon, member.state
+        horizon, (_, settled_at, before) = membership.horizon, membership.state
         assert horizon is not None, "what is loaded whole is summed up anew"
         assert settled_at is not None, "it was settled"
         assert before is not None, "it had a fingerprint"
-        facts = member.facts
+        facts = membership.facts
         if any(map(is_apart, credits)) or not self._is_ordinary(facts, at):
             return None
         # All facts since are loaded. Those before are told as they were.
         since = midnight(horizon.day, self.clock.zone)
         late = [fact for fact in facts.told if fact.moment.at >= since]
-        news = {fact.moment.place for fact, event in zip(facts.told, member.events, strict=True) if event.is_news}
+        news = {fact.moment.place for fact, event in zip(facts.told, membership.events, strict=True) if event.is_news}
         known = [fact for fact in late if fact.moment.place not in news]
-        were = [as_it_was(credit, settled_at) for credit in member.credits]
+        were = [as_it_was(credit, settled_at) for credit in membership.credits]
         changed = self._sum(facts, late, credits, at) - self._sum(facts, known, were, settled_at)
         return _marked(before.int + changed)
 

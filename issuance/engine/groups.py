@@ -27,19 +27,19 @@ class Group:
     #: The schedule that they share; None: each has its own.
     shared_by: UUID | None = None
 
-    def settled(self, member: Membership, outcome: Outcome) -> Settled:
+    def settled(self, membership: Membership, outcome: Outcome) -> Settled:
         """All memberships of the group, with the outcome of the one that was loaded."""
         if not self.news:
-            return Settled(self.ids, outcome, member, itself=False, shared_by=self.shared_by)
-        its_charges = self.news[str(member.membership_id)].charge_ids
-        known = member.charge_numbers
+            return Settled(self.ids, outcome, membership, itself=False, shared_by=self.shared_by)
+        its_charges = self.news[str(membership.membership_id)].charge_ids
+        known = membership.charge_numbers
         numbers = [known[charge_id] for charge_id in its_charges]
         events, charges = {}, {}
         for one in self.ids:
             heard = self.news[one]
             events[one] = [EventKey(event.source, event.event_id) for event in heard.events]
             charges[one] = list(zip(heard.charge_ids, numbers, strict=True))
-        return Settled(self.ids, outcome, member, itself=False, events=events, charges=charges)
+        return Settled(self.ids, outcome, membership, itself=False, events=events, charges=charges)
 
 
 def grouped(

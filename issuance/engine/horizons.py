@@ -159,22 +159,22 @@ def _loaded(
     }
     events, out = _EVENTS.found(connection, parameters), _CREDITS.found(connection, parameters)
     loaded = assembled(connection, brand_id, clock.zone, [one.row for one in since.values()], events, out)
-    for member in loaded:
-        of = since[member.membership_id]
-        in_progress = not set(member.charge_ids.values()).issuperset(of.told.initiated)
-        before = of.told.credits - len(member.credits)
-        member.horizon = Horizon(of.day, in_progress, before, of.told.is_plain)
+    for membership in loaded:
+        of = since[membership.membership_id]
+        in_progress = not set(membership.charge_ids.values()).issuperset(of.told.initiated)
+        before = of.told.credits - len(membership.credits)
+        membership.horizon = Horizon(of.day, in_progress, before, of.told.is_plain)
     return loaded
 
 
-def _stays(member: Membership, facts: int, rules: RuleBook, clock: BrandClock) -> bool:
+def _stays(membership: Membership, facts: int, rules: RuleBook, clock: BrandClock) -> bool:
     """Whether what was left out stays as it is, and whether it is known what is new: then the fingerprint can be
     carried on. `facts`: how many facts the membership has."""
-    settled_at = member.state.settled_at
-    news = member.news
+    settled_at = membership.state.settled_at
+    news = membership.news
     return (
-        holds(member.history(clock.now), rules.of(member.facts.types))
+        holds(membership.history(clock.now), rules.of(membership.facts.types))
         and all(event.place >= facts - len(news) for event in news)
-        and not any(is_apart(credit) for credit in member.credits)
-        and all(settled_at not in (credit.redeemed_at, credit.revoked_at) for credit in member.credits)
+        and not any(is_apart(credit) for credit in membership.credits)
+        and all(settled_at not in (credit.redeemed_at, credit.revoked_at) for credit in membership.credits)
     )

@@ -77,7 +77,7 @@ def issue(
         outcome = some.outcome
         issued = issued_of.get(id(outcome))
         if issued is None or outcome.let_out:
-            asked_by = some.member.asked_by
+            asked_by = some.membership.asked_by
             issued = issued_of[id(outcome)] = [
                 (kinds.setdefault(_kind(outcome, key, run_id, by_hand, asked_by), len(kinds)), outcome.credits[key])
                 for key in outcome.issued

@@ -121,15 +121,15 @@ class Settling:
         while groups or apart:
             settled: list[Settled] = []
             later: list[Group] = []
-            for group, member in one_of_each(self._connection, self._brand_id, groups, self._fingerprints, later):
-                outcome = None if member is None else self._try_to_decide(member, len(group.ids))
-                if member is None:
+            for group, membership in one_of_each(self._connection, self._brand_id, groups, self._fingerprints, later):
+                outcome = None if membership is None else self._try_to_decide(membership, len(group.ids))
+                if membership is None:
                     self._doubted.update(group.ids)
-                if member is None or outcome is None or not self._is_for_all(outcome, len(group.ids), room):
+                if membership is None or outcome is None or not self._is_for_all(outcome, len(group.ids), room):
                     apart += group.ids
                 else:
                     room -= len(outcome.issued) * len(group.ids)
-                    settled.append(group.settled(member, outcome))
+                    settled.append(group.settled(membership, outcome))
             schedules.leave(self._connection, self._brand_id, [one for one in apart if one in sharing])
             alone += apart + self._write_and_move_on(settled, {}, may_share=may_share)
             groups, apart = later, []
@@ -146,11 +146,11 @@ class Settling:
             while left and not (self._may_leave and self._counts[Reason.ISSUED] >= self._most_issued):
                 size = together(self._connection, self._brand_id, left, bounds.loaded, bounds.loaded_credits)
                 some, left = left[:size], left[size:]
-                members = self._load(some)
+                memberships = self._load(some)
                 failed: dict[str, Exception] = {}
                 settled: list[Settled] = []
                 issued = 0
-                for one in self._decide_each(members, failed):
+                for one in self._decide_each(memberships, failed):
                     settled.append(one)
                     issued += len(one.outcome.issued)
                     if issued > most_at_once:
@@ -177,43 +177,43 @@ class Settling:
         is_bounded = len(outcome.issued) * size <= room
         return is_bounded and outcome.only_issues_and_expires and outcome.fingerprint is not None and not tells_each
 
-    def _try_to_decide(self, member: Membership, size: int) -> Outcome | None:
+    def _try_to_decide(self, membership: Membership, size: int) -> Outcome | None:
         try:
-            return self._decide(member, self._task.meant(member, self._clock.now))
+            return self._decide(membership, self._task.meant(membership, self._clock.now))
         except Exception as error:
             # Each is then decided by itself, so that the failure is noted at the membership that causes it.
             measures.failed("group_not_decided")
             logger.warning("group_not_decided", size=size, error=type(error).__name__)
             return None
 
-    def _decide_each(self, members: Sequence[Membership], failed: dict[str, Exception]) -> Iterator[Settled]:
+    def _decide_each(self, memberships: Sequence[Membership], failed: dict[str, Exception]) -> Iterator[Settled]:
         """The outcome for each membership. Those of equal facts, of which the same is meant, are decided once. Those
         that can't be decided go to `failed`."""
-        self._rules.open(type_id for member in members for type_id in member.facts.types)
+        self._rules.open(type_id for membership in memberships for type_id in membership.facts.types)
         outcomes: dict[Hashable, Outcome] = {}
-        for member in members:
+        for membership in memberships:
             try:
-                meant, whole = self._task.meant(member, self._clock.now), self._fingerprints.whole(member)
+                meant, whole = self._task.meant(membership, self._clock.now), self._fingerprints.whole(membership)
                 outcome = None if whole is None else outcomes.get((whole, meant))
                 if outcome is None:
-                    outcome = self._decide(member, meant)
+                    outcome = self._decide(membership, meant)
             except Exception as error:
-                failed[str(member.membership_id)] = error
+                failed[str(membership.membership_id)] = error
                 continue
             if whole is not None:
                 outcomes[whole, meant] = outcome
             if self._task.settles:
-                yield settled_itself(member, outcome)
+                yield settled_itself(membership, outcome)
             else:
-                yield Settled((str(member.membership_id),), outcome, member, itself=True)
+                yield Settled((str(membership.membership_id),), outcome, membership, itself=True)
 
-    def _decide(self, member: Membership, meant: Meant) -> Outcome:
-        rules = self._rules.of(member.facts.types)
-        outcome = self._task.decide(member, meant, rules, self._clock, self._listeners)
+    def _decide(self, membership: Membership, meant: Meant) -> Outcome:
+        rules = self._rules.of(membership.facts.types)
+        outcome = self._task.decide(membership, meant, rules, self._clock, self._listeners)
         if self._listeners:
             outcome.look_again_for(self._listeners, self._clock.zone)
         if self._task.settles:
-            outcome.fingerprint = self._fingerprints.after(member, outcome)
+            outcome.fingerprint = self._fingerprints.after(membership, outcome)
         return outcome
 
     def _write_and_move_on(
@@ -274,7 +274,7 @@ class Settling:
         within = self._guard.hold_back(settled)
         for outcome, some in by_outcome(within):
             if outcome.held and self._task.settles:
-                outcome.fingerprint = self._fingerprints.after(some[0].member, outcome)
+                outcome.fingerprint = self._fingerprints.after(some[0].membership, outcome)
         parted = part_from_schedules(within)
         left = [id_ for was, one in zip(within, parted, strict=True) if was is not one for id_ in one.ids]
         schedules.leave(self._connection, self._brand_id, left)

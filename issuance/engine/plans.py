@@ -123,13 +123,13 @@ class Planned(NamedTuple):
         return cls(decision.credit_rule_id, decision.rule_version, decision.guest.place, *period, decision.told)
 
 
-def row(member: Membership, planned: Planned) -> dict[str, Any]:
+def row(membership: Membership, planned: Planned) -> dict[str, Any]:
     """The row as a batch keeps it."""
     return {
-        "membership_id": str(member.membership_id),
+        "membership_id": str(membership.membership_id),
         "credit_rule_id": str(planned.credit_rule_id),
         "rule_version": planned.version,
-        "guest_id": str(member.guest_ids[planned.place]),
+        "guest_id": str(membership.guest_ids[planned.place]),
         "period_start": planned.period_start.isoformat(),
         "period_end": None if planned.period_end is None else planned.period_end.isoformat(),
         "outcome": planned.reason.outcome.value,

@@ -77,26 +77,26 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
     plan: Plan = []
     counts: Counter[Reason] = Counter()
     for memberships in loaded(connection, run.brand_id, clock.zone, membership_ids):
-        for member in memberships:
-            whole = fingerprints.whole(member)
+        for membership in memberships:
+            whole = fingerprints.whole(membership)
             told = None if whole is None else known.get(whole)
             if told is None:
-                of_types = rules.of(member.facts.types)
-                ahead = size(member.facts, len(member.guest_ids), len(of_types), run.as_of, last_day)
+                of_types = rules.of(membership.facts.types)
+                ahead = size(membership.facts, len(membership.guest_ids), len(of_types), run.as_of, last_day)
                 if ahead > limits.current.settling.foretold:
                     counts[Reason.ERROR] += 1
                     continue
-                saved = _saved(of_types, edited, member.facts.types)
-                found = preview(member.facts, member.credits, of_types, saved, edited, run.as_of, last_day)
+                saved = _saved(of_types, edited, membership.facts.types)
+                found = preview(membership.facts, membership.credits, of_types, saved, edited, run.as_of, last_day)
                 told = found, [(one.place, _shown(edited, one)) for one in found.differences]
             if whole is not None:
                 known[whole] = told
             for days, by_month in ((told[0].before, before), (told[0].after, after)):
                 for day, number in days.items():
                     by_month[f"{day:%Y-%m}"] += number
-            of_member = {"membership_id": str(member.membership_id)}
+            of_membership = {"membership_id": str(membership.membership_id)}
             kept = told[1][: limits.current.runs.plan_rows - len(plan)]
-            plan += [of_member | {"guest_id": str(member.guest_ids[place])} | shown for place, shown in kept]
+            plan += [of_membership | {"guest_id": str(membership.guest_ids[place])} | shown for place, shown in kept]
     _add_up(connection, run.brand_id, run.run_id, names, before, after)
     return counts, plan
 

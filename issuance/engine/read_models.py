@@ -57,9 +57,9 @@ def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settl
     rows = [
         row
         for one in settled
-        if one.itself and any(event.type == GUESTS_CHANGED for event in one.member.events)
-        if one.member.has_news(one.outcome.now)
-        for row in _guests(one.member, one.outcome)
+        if one.itself and any(event.type == GUESTS_CHANGED for event in one.membership.events)
+        if one.membership.has_news(one.outcome.now)
+        for row in _guests(one.membership, one.outcome)
     ]
     if rows:
         # At first nobody is lead booker, because an order has only one at a time.
@@ -67,11 +67,11 @@ def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settl
         connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in rows])
 
 
-def _guests(member: Membership, outcome: Outcome) -> list[dict[str, Any]]:
+def _guests(membership: Membership, outcome: Outcome) -> list[dict[str, Any]]:
     """Everyone who was ever on the order, as the latest facts say."""
     rows: dict[UUID, dict[str, Any]] = {}
-    for place, listed in member.named.items():
-        event = member.events[place]
+    for place, listed in membership.named.items():
+        event = membership.events[place]
         if event.time > outcome.now:
             continue
         present = dict(zip(listed, event.data["guests"], strict=True))
@@ -80,9 +80,9 @@ def _guests(member: Membership, outcome: Outcome) -> list[dict[str, Any]]:
             rows[guest_id]["lead_booker"] = False
         for (guest_id, external_user_id), guest in present.items():
             rows[guest_id] = {
-                "membership_id": member.membership_id,
+                "membership_id": membership.membership_id,
                 "guest_id": guest_id,
-                "place": member.places[guest_id],
+                "place": membership.places[guest_id],
                 "name": guest["name"],
                 "email": guest.get("email"),
                 "external_user_id": external_user_id,
@@ -97,7 +97,7 @@ def write_listed(connection: Connection, brand_id: UUID, outcomes: Sequence[tupl
     outcome have shown the same."""
     moved: dict[Listed, list[str]] = {}
     for outcome, some in outcomes:
-        if outcome.listed is not None and outcome.listed != some[0].member.listed:
+        if outcome.listed is not None and outcome.listed != some[0].membership.listed:
             moved.setdefault(outcome.listed, []).extend(id_ for one in some for id_ in one.ids)
     for listed, ids in moved.items():
         _LISTED.written(connection, {"brand_id": brand_id, "ids": id_array(ids), **listed._asdict()})
@@ -112,7 +112,7 @@ def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Sett
             continue
         charges = known.get(id(one.outcome))
         if charges is None:
-            charges = {charge.number: charge for charge in one.member.history(one.outcome.now).charges}
+            charges = {charge.number: charge for charge in one.membership.history(one.outcome.now).charges}
             known[id(one.outcome)] = charges
         told = ((one_of, *charge) for one_of in one.ids for charge in one.charges[one_of])
         for membership_id, charge_id, number in told:

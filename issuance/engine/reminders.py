@@ -62,8 +62,8 @@ def tell(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> 
         for reminder in one.outcome.reminders:
             if not one.itself:
                 of_groups.setdefault(reminder, []).extend(one.ids)
-            elif reminder.key in one.member.credit_ids:
-                found.setdefault(reminder, []).append(one.member.credit_ids[reminder.key])
+            elif reminder.key in one.membership.credit_ids:
+                found.setdefault(reminder, []).append(one.membership.credit_ids[reminder.key])
             else:  # its lead came in the settling that issued it, while a clock was moved on
                 of_new.setdefault(reminder, []).extend(one.ids)
     for reminder, ids in of_new.items():

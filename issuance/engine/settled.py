@@ -20,14 +20,14 @@ class EventKey(NamedTuple):
 class Settled(NamedTuple):
     """Memberships, by their ids, with what settling came to for each of them.
 
-    If `itself` is set, it is one membership, and `member` is that membership; otherwise `member` is the one of their
-    group that was loaded. By the id of a membership: `events` are settled with it, and `charges` are those that have
-    news, with their numbers. `shared_by`: the schedule that they share; None: each has its own.
+    `membership` is one of them: the only one where `itself` is set, otherwise the one of their group that was loaded.
+    By the id of a membership: `events` are settled with it, and `charges` are those that have news, with their
+    numbers. `shared_by`: the schedule that they share; None: each has its own.
     """
 
     ids: Sequence[str]
     outcome: Outcome
-    member: Membership
+    membership: Membership
     itself: bool
     events: Mapping[str, Sequence[EventKey]] = {}
     charges: Mapping[str, Sequence[tuple[str, int]]] = {}
@@ -65,17 +65,17 @@ def part_from_schedules(settled: Iterable[Settled]) -> list[Settled]:
     return parted
 
 
-def settled_itself(member: Membership, outcome: Outcome) -> Settled:
+def settled_itself(membership: Membership, outcome: Outcome) -> Settled:
     """A membership that was loaded, with the outcome of its own facts."""
-    since = member.state.settled_at
-    numbers = member.charge_numbers
+    since = membership.state.settled_at
+    numbers = membership.charge_numbers
     new_events = [
-        event for event in member.events if event.is_news or since is None or since < event.time <= outcome.now
+        event for event in membership.events if event.is_news or since is None or since < event.time <= outcome.now
     ]
     if any(event.type in DATES_MOVED for event in new_events):
         new = numbers
     else:
         new = {event.charge_id: numbers[event.charge_id] for event in new_events if event.charge_id is not None}
-    events = [EventKey(event.source, event.event_id) for event in member.news]
-    one = str(member.membership_id)
-    return Settled((one,), outcome, member, True, {one: events}, {one: tuple(new.items())})
+    events = [EventKey(event.source, event.event_id) for event in membership.news]
+    one = str(membership.membership_id)
+    return Settled((one,), outcome, membership, True, {one: events}, {one: tuple(new.items())})

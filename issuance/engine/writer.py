@@ -110,7 +110,7 @@ def _moved(settled: Sequence[Settled]) -> Iterator[tuple[UUID, Movement]]:
     """The movements to journal of credits that were issued before."""
     for one in settled:
         for key, moved in one.outcome.moved.items() if one.itself else ():
-            credit_id = one.member.credit_ids.get(key)
+            credit_id = one.membership.credit_ids.get(key)
             if credit_id is not None:
                 yield from ((credit_id, movement) for movement in moved)
 
@@ -150,7 +150,7 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
         assert one.itself, "only a membership that was loaded itself changes credits"
         for key, change in one.outcome.changed.items():
             before, after, why = change.before, change.after, change.why
-            credit_id = one.member.credit_ids[key]
+            credit_id = one.membership.credit_ids[key]
             was = (before.uses, before.redeemed_at, before.revoked_at, before.revoked_by)
             reason = why.value if why is not None and after.revoked_by == "facts" else None
             revoked = (after.revoked_at, after.revoked_by, reason)

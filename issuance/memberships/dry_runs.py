@@ -90,12 +90,12 @@ class DryRun:
         due: Counter[Owed] = Counter()
         reasons: Counter[Reason] = Counter()
         taken_back = 0
-        for members in loaded(self.connection, self.brand_id, clock.zone, sorted(self.touched)):
-            for member in members:
-                whole = fingerprints.whole(member)
+        for memberships in loaded(self.connection, self.brand_id, clock.zone, sorted(self.touched)):
+            for membership in memberships:
+                whole = fingerprints.whole(membership)
                 paper = known.get(whole) if whole is not None else None
                 if paper is None:
-                    paper = _settled(member, rules, clock, last)
+                    paper = _settled(membership, rules, clock, last)
                     known[whole] = paper
                 statuses[paper.status] += 1
                 due += paper.due
@@ -103,7 +103,7 @@ class DryRun:
                 taken_back += paper.taken_back
                 if keep is not None:
                     for decision in paper.issued:
-                        keep(plans.row(member, Planned.of(decision)) | {"lead_booker": decision.guest.lead_booker})
+                        keep(plans.row(membership, Planned.of(decision)) | {"lead_booker": decision.guest.lead_booker})
         there = inbox.known(self.connection, self.brand_id, self._named)[1].keys()
         return {
             "memberships": {
@@ -133,9 +133,9 @@ class DryRun:
         ]
 
 
-def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last: date) -> _Paper:
-    history = member.history(clock.now)
-    of_types = rules.of(member.facts.types)
+def _settled(membership: Membership, rules: RuleBook, clock: clocks.BrandClock, last: date) -> _Paper:
+    history = membership.history(clock.now)
+    of_types = rules.of(membership.facts.types)
     due: Counter[Owed] = Counter()
     reasons: Counter[Reason] = Counter()
     at_once, issued = set(), list[Decision]()
@@ -146,14 +146,14 @@ def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last
             due[Owed(decision.credit_rule_id, month_of(decision.occurrence.day), True)] += 1
         elif decision.credit is None and history.start_of(decision.occurrence.day) <= clock.now:
             reasons[decision.reason] += 1
-    known = at_once.union(credit.key for credit in member.credits)
-    for day, credit in forecast(member.facts, member.credits, of_types, clock.now, last):
+    known = at_once.union(credit.key for credit in membership.credits)
+    for day, credit in forecast(membership.facts, membership.credits, of_types, clock.now, last):
         if credit.key not in known:
             due[Owed(credit.key.credit_rule_id, month_of(day), False)] += 1
     taken_back = 0
-    if member.credits:
+    if membership.credits:
         bounds = limits.current.settling
         most = {"most_credits": bounds.credits, "most_ever": bounds.credits_ever}
-        changes = settle(history, of_types, member.state.settled_at, **most).change
+        changes = settle(history, of_types, membership.state.settled_at, **most).change
         taken_back = sum(change.before.revoked_at is None and change.after.revoked_at is not None for change in changes)
     return _Paper(status_of(history).value, due, reasons, taken_back, issued)

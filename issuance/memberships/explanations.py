@@ -75,9 +75,9 @@ def explain(
     loaded = load(connection, brand_id, clock.zone, [membership_id])
     if not loaded:
         raise NotFound("There is no such membership.")
-    (member,) = loaded
-    history = member.history(clock.now)
-    rules = RuleBook(connection, brand_id, clock.zone).of(member.facts.types)
+    (membership,) = loaded
+    history = membership.history(clock.now)
+    rules = RuleBook(connection, brand_id, clock.zone).of(membership.facts.types)
     until = last or max(history.today, history.starts_on)
     names = {row.guest_id: row for row in connection.execute(_GUESTS, parameters)}
     if per_page is not None and last is not None and last > add_months(first or history.starts_on, 12 * MOST_YEARS):
@@ -98,11 +98,11 @@ def explain(
             continue
         here, total = total, total + guests
         if per_page is None or (here < end and start < total):
-            facts = _facts(member, history, occurrence, charges)
+            facts = _facts(membership, history, occurrence, charges)
             wanted = decided if per_page is None else islice(decided, max(0, start - here), max(0, end - here))
-            rows += [_row(member, history, decision, names, facts, made) for decision in wanted]
+            rows += [_row(membership, history, decision, names, facts, made) for decision in wanted]
     idle = [
-        {**_charge(member, charge), "nearest_billing_date": history.calendar.nearest_boundary(charge.period_start)}
+        {**_charge(membership, charge), "nearest_billing_date": history.calendar.nearest_boundary(charge.period_start)}
         for charge in history.charges
         if history.pays_for_nothing(charge, rules)
     ]
@@ -126,7 +126,7 @@ class _Charges:
         return self._by_start[min(beside, key=lambda start: abs(start - day))] if beside else None
 
 
-def _facts(member: Membership, history: History, occurrence: Occurrence, known: _Charges) -> dict[str, Any]:
+def _facts(membership: Membership, history: History, occurrence: Occurrence, known: _Charges) -> dict[str, Any]:
     """What decided an occurrence for every guest."""
     charges = history.charges_for(occurrence.frequency.interval, occurrence.day)
     nearest = known.nearest(occurrence.day)
@@ -135,17 +135,17 @@ def _facts(member: Membership, history: History, occurrence: Occurrence, known: 
         "starts_at": _instant(history.start_of(occurrence.day)),
         "scheduled_at": _instant(occurrence.scheduled_at),
         "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
-        "charges": [_charge(member, charge) for charge in charges[:MOST_CHARGES]],
-        "nearest_charge": None if nearest is None else _charge(member, nearest),
-        "open_charges": [_charge(member, charge) for charge in known.open],
+        "charges": [_charge(membership, charge) for charge in charges[:MOST_CHARGES]],
+        "nearest_charge": None if nearest is None else _charge(membership, nearest),
+        "open_charges": [_charge(membership, charge) for charge in known.open],
         "charged_automatically": any(charge.automatic for charge in charges),
     }
 
 
-def _charge(member: Membership, charge: Charge) -> dict[str, Any]:
+def _charge(membership: Membership, charge: Charge) -> dict[str, Any]:
     """A charge, with the dates that it covers."""
     return {
-        "charge_id": member.charge_id(charge),
+        "charge_id": membership.charge_id(charge),
         "state": charge.state.value,
         "period_start": charge.covers.start,
         "period_end": charge.covers.end,
@@ -153,7 +153,7 @@ def _charge(member: Membership, charge: Charge) -> dict[str, Any]:
 
 
 def _row(
-    member: Membership,
+    membership: Membership,
     history: History,
     decision: Decision,
     names: dict[UUID, Any],
@@ -162,7 +162,7 @@ def _row(
 ) -> dict[str, Any]:
     decision = _with_its_own_credit(decision)
     occurrence, credit = decision.occurrence, decision.credit
-    guest_id = member.guest_ids[decision.guest.place]
+    guest_id = membership.guest_ids[decision.guest.place]
     # An owed credit that is out was issued; one that is not out waits for settling.
     reason = Reason.ISSUED if decision.told is Reason.ALREADY_ISSUED else decision.told
     named = names.get(guest_id)
@@ -172,7 +172,7 @@ def _row(
     facts = {
         **shared,
         "next_version_at": None if saved_at is None else _instant(saved_at),
-        "credit_id": None if credit is None else str(member.credit_ids[credit.key]),
+        "credit_id": None if credit is None else str(membership.credit_ids[credit.key]),
     }
     return {
         "credit_rule_id": decision.credit_rule_id,

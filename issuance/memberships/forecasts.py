@@ -65,15 +65,17 @@ def forecast(
     rules = RuleBook(connection, brand_id, clock.zone)
     fingerprints = Fingerprints(rules, clock)
     for memberships in _memberships(connection, brand_id, credit_rule_id, clock):
-        for member in memberships:
-            whole = fingerprints.whole(member)
+        for membership in memberships:
+            whole = fingerprints.whole(membership)
             counts = known.get(whole)
             if whole is None or counts is None:
-                of_types = rules.of(member.facts.types)
-                of_one = size(member.facts, len(member.guest_ids), len(of_types), clock.now, last)
+                of_types = rules.of(membership.facts.types)
+                of_one = size(membership.facts, len(membership.guest_ids), len(of_types), clock.now, last)
                 if bounded and (monotonic() > ends or of_one > limits.current.settling.foretold):
                     raise TooMuchToForecast
-                ahead = given_ahead(member.facts, member.credits, of_types, clock.now, last, only=credit_rule_id)
+                ahead = given_ahead(
+                    membership.facts, membership.credits, of_types, clock.now, last, only=credit_rule_id
+                )
                 counts = known[whole] = Counter(month_of(one.day) for one in ahead if one.day >= first)
             total += counts
     names = [month_of(add_months(first, number)) for number in range(months)]

@@ -143,12 +143,12 @@ def _shaped(
     none: tuple[int, list[dict[str, Any]]] = (0, [])
     by_id = {row["id"]: row for row in rows}
     for some in loaded(connection, brand_id, present.zone, ids, with_credits=False):
-        for member in some:
-            row, history = by_id[member.membership_id], member.history(present.now)
+        for membership in some:
+            row, history = by_id[membership.membership_id], membership.history(present.now)
             row["membership_type"] = {"id": row["membership_type_id"], "name": row.pop("membership_type_name")}
             row["billing_anchor"] = history.calendar.anchor_now
             row["period"] = None if Standing(row["status"]) in ENDED else _period(history)
-            row["charges"] = _charges(member, history)
+            row["charges"] = _charges(membership, history)
             row["guests_total"], row["guests"] = parties.get(row["id"], none)
     return rows
 
@@ -159,18 +159,18 @@ def _period(history: History) -> dict[str, Any]:
     return {"start": start, "end": end}
 
 
-def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
+def _charges(membership: Membership, history: History) -> list[dict[str, Any]]:
     """The latest MOST_CHARGES charges: those that are known, and those that `billing: automatic` has made."""
     return [
         {
-            "id": member.charge_id(charge),
+            "id": membership.charge_id(charge),
             "state": charge.state.value,
             "period_start": charge.period_start,
             "period_end": charge.period_end or charge.covers.end,
             "amount": _number(charge.amount),
             "amount_refunded": _number(charge.amount_refunded),
         }
-        for charge in sorted(history.charges, key=lambda charge: (charge.period_start, member.charge_id(charge)))[
+        for charge in sorted(history.charges, key=lambda charge: (charge.period_start, membership.charge_id(charge)))[
             -MOST_CHARGES:
         ]
     ]

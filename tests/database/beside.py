@@ -68,8 +68,8 @@ class Beside:
         decide = Settling._decide
         waited: list[bool] = []
 
-        def acting(settling: Settling, member: Membership, meant: Meant) -> Outcome:
-            outcome = decide(settling, member, meant)
+        def acting(settling: Settling, membership: Membership, meant: Meant) -> Outcome:
+            outcome = decide(settling, membership, meant)
             if not waited:
                 waited.append(False)  # what is settled beside comes here, too
                 waited[0] = self.begin(act)

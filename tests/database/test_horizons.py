@@ -75,18 +75,18 @@ def settle(club: Club, one: UUID, now: str) -> None:
     club.settle([one])
 
 
-def periods(member: Membership) -> list[date]:
-    return [credit.key.period_start for credit in member.credits]
+def periods(membership: Membership) -> list[date]:
+    return [credit.key.period_start for credit in membership.credits]
 
 
 def test_by_the_clock_what_is_over_is_not_loaded(old: tuple[Club, UUID], loaded: Loaded) -> None:
     """Only the credit that is out, and the facts that are no charge's of a period that is long over."""
     club, one = old
     settle(club, one, "2031-07-31")
-    (member,) = loaded
-    assert member.horizon is not None
-    assert periods(member) == [date(2031, 6, 30)]
-    told = [event.charge_id for event in member.events]
+    (membership,) = loaded
+    assert membership.horizon is not None
+    assert periods(membership) == [date(2031, 6, 30)]
+    told = [event.charge_id for event in membership.events]
     assert told == [None, *["of 2031-05-31"] * 2, *["of 2031-06-30"] * 2]
     assert [credit[7] is not None for credit in club.credits()] == [True] * 6
 
@@ -96,7 +96,7 @@ def test_charges_that_come_in_on_time_need_no_more(old: tuple[Club, UUID], loade
     settle(club, one, "2031-07-31")
     charge(club, one, "initiated", "2031-07-31T06:00", "2031-07-31")
     charge(club, one, "succeeded", "2031-08-02T06:00", "2031-07-31")
-    assert [member.horizon is not None for member in loaded] == [True] * 3
+    assert [membership.horizon is not None for membership in loaded] == [True] * 3
     assert [credit[1] for credit in club.credits()][-1] == date(2031, 7, 31)
     assert len(club.credits()) == 7
 
@@ -109,7 +109,7 @@ def test_who_leaves_things_out_keeps_the_fingerprint_that_all_of_it_has(old: tup
     with transaction(club.engine, club.brand_id) as connection:
         redemptions.redeem_credit(connection, club.brand_id, code, Booking())
     settle(club, one, "2031-07-31")
-    assert [member.horizon is not None for member in loaded] == [True]
+    assert [membership.horizon is not None for membership in loaded] == [True]
     with transaction(club.engine, club.brand_id) as connection:
         now = clock.read(connection, club.brand_id)
         (whole,) = facts.load(connection, club.brand_id, now.zone, [one])
@@ -148,7 +148,7 @@ def test_whatever_else_happens_has_all_of_it_loaded(
     club, one = old
     happens(club, one)
     settle(club, one, "2031-07-31")
-    assert [member.horizon for member in loaded] == [None] * len(loaded)
+    assert [membership.horizon for membership in loaded] == [None] * len(loaded)
     assert loaded
 
 
@@ -159,7 +159,7 @@ def test_who_was_not_in_order_when_settled_is_loaded_whole(old: tuple[Club, UUID
     said = {"membership_id": str(one), "status": status}
     club.settle(club.tell("membership.status_changed", "2031-07-10", said))
     settle(club, one, "2031-07-31")
-    assert [member.horizon for member in loaded] == [None, None]
+    assert [membership.horizon for membership in loaded] == [None, None]
     assert club.value("SELECT status FROM memberships WHERE membership_id = :id", id=one) == status
 
 
@@ -180,7 +180,7 @@ def test_news_that_is_more_than_charges_that_pay_is_not_looked_at_from_a_horizon
     monkeypatch.setattr(horizons, "_loaded", lambda *_: pytest.fail("it is loaded twice"))
     club.move_clock("2031-07-20")
     club.settle(club.tell(kind, "2031-07-20", {"membership_id": str(one), **says}))
-    assert [member.horizon for member in loaded] == [None]
+    assert [membership.horizon for membership in loaded] == [None]
 
 
 def test_a_charge_that_comes_late_gives_what_it_pays_for(old: tuple[Club, UUID], loaded: Loaded) -> None:
@@ -189,9 +189,9 @@ def test_a_charge_that_comes_late_gives_what_it_pays_for(old: tuple[Club, UUID],
     settle(club, one, "2031-08-15")
     loaded.clear()
     charge(club, one, "succeeded", "2031-08-20", "2031-07-31")
-    (member,) = loaded
-    assert member.horizon is not None
-    assert member.horizon.day == date(2031, 7, 27)
+    (membership,) = loaded
+    assert membership.horizon is not None
+    assert membership.horizon.day == date(2031, 7, 27)
     given = club.value("SELECT max(period_start) FROM credits WHERE membership_id = :id", id=one)
     assert given == date(2031, 7, 31)
 
@@ -205,7 +205,7 @@ def test_who_was_told_of_late_is_in_full_until_they_are_in_order(old: tuple[Club
     loaded.clear()
     settle(club, one, "2031-07-31")
     charge(club, one, "initiated", "2031-07-31T06:00", "2031-07-31")
-    assert [member.horizon is not None for member in loaded] == [False, True]
+    assert [membership.horizon is not None for membership in loaded] == [False, True]
 
 
 def test_a_coupon_that_is_saved_again_changes_nothing_of_a_monthly_rule(old: tuple[Club, UUID], loaded: Loaded) -> None:
@@ -214,5 +214,5 @@ def test_a_coupon_that_is_saved_again_changes_nothing_of_a_monthly_rule(old: tup
     with transaction(club.engine, club.brand_id) as connection:
         coupons.put(connection, club.brand_id, "tea", CouponBody.model_validate(body))
     settle(club, one, "2031-07-31")
-    assert [member.horizon is not None for member in loaded] == [True]
+    assert [membership.horizon is not None for membership in loaded] == [True]
     assert at("2031-07-31") == club.value("SELECT max(expired_at) FROM credits")

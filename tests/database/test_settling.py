@@ -37,13 +37,13 @@ def poison(monkeypatch: pytest.MonkeyPatch, ids: Collection[object]) -> None:
     """Let deciding about some memberships raise, whose facts are like no other's."""
     decide, whole = Settling._decide, Fingerprints.whole
 
-    def raising(self: Settling, member: Membership, meant: Meant) -> Outcome:
-        if member.membership_id in ids:
+    def raising(self: Settling, membership: Membership, meant: Meant) -> Outcome:
+        if membership.membership_id in ids:
             raise ZeroDivisionError("poison")
-        return decide(self, member, meant)
+        return decide(self, membership, meant)
 
-    def like_no_other(self: Fingerprints, member: Membership) -> Hashable:
-        return None if member.membership_id in ids else whole(self, member)
+    def like_no_other(self: Fingerprints, membership: Membership) -> Hashable:
+        return None if membership.membership_id in ids else whole(self, membership)
 
     monkeypatch.setattr(Settling, "_decide", raising)
     monkeypatch.setattr(Fingerprints, "whole", like_no_other)
