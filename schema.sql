@@ -631,6 +631,8 @@ CREATE TABLE IF NOT EXISTS billers (
     created_at    timestamptz NOT NULL DEFAULT now(),
     -- Up to when reconcile has looked (real time). NULL: never.
     reconciled_at timestamptz,
+    -- When a webhook came last that they sent by themselves, to the minute; until one does, since when one could.
+    heard_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (brand_id, biller_id),
     CONSTRAINT billers_id_unique UNIQUE (biller_id),
     CONSTRAINT billers_kind_known CHECK (kind IN ('stripe', 'mapped')),
@@ -1522,4 +1524,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0036'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0037'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

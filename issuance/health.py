@@ -54,9 +54,7 @@ _FIGURES = text(f"""
                  WHERE d.state <> 'translated' AND d.state = 'unmappable' LIMIT :most) d)
                AS biller_deliveries_unmappable,
            (SELECT count(*) FROM billers b
-             WHERE greatest(b.created_at, (SELECT max(d.received_at) FROM biller_deliveries d
-                                            WHERE d.brand_id = b.brand_id AND d.biller_id = b.biller_id))
-                   < clock_timestamp() - make_interval(hours => :silence)
+             WHERE b.heard_at < clock_timestamp() - make_interval(hours => :silence)
                AND EXISTS (SELECT FROM biller_memberships o JOIN memberships m USING (brand_id, membership_id)
                             WHERE o.brand_id = b.brand_id AND o.biller_id = b.biller_id
                               AND m.status NOT IN {ENDED})) AS billers_silent,
@@ -88,7 +86,7 @@ MEANINGS = {
     "biller_deliveries_pending": "Billers' webhooks that wait for their translation",
     "biller_deliveries_waiting": "Billers' webhooks that wait for something that is not known yet",
     "biller_deliveries_unmappable": "Billers' webhooks that can not be translated: mostly of prices that nobody mapped",
-    "billers_silent": "Billers with active memberships from whom nothing came for ISSUANCE_BILLER_SILENCE_HOURS",
+    "billers_silent": "Billers with active memberships who sent nothing for ISSUANCE_BILLER_SILENCE_HOURS",
     "memberships_quarantined": "Memberships whose settling failed again and again",
     "messages_quarantined": "Queue messages that could not be read",
     "runs_unfinished": "Runs that are planned, under way or paused",

@@ -93,6 +93,9 @@ class Biller(BaseModel):
     untranslated: list[Untranslated]
     created_at: datetime
     reconciled_at: datetime | None
+    heard_at: datetime = Field(
+        description="When it sent a webhook last, to the minute; until it sends one, when it was plugged in"
+    )
 
 
 class BillerPage(PageOf[Biller]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -28,6 +28,8 @@ MOST_PRICES = 10_000
 WITH_API = ("stripe",)
 #: How many of a map's entries a list of billers shows.
 PRICES_SHOWN = 500
+#: That a biller was heard is noted once in so long: a busy one sends many webhooks a second.
+HEARD_EVERY = timedelta(minutes=1)
 
 
 class TooManyBillers(Conflict):
@@ -54,6 +56,8 @@ class Biller:
     mapping: dict[str, Any] | None
     #: Whether its brand is a sandbox: webhooks of test mode belong to sandboxes, those of live mode to live brands.
     sandbox: bool
+    #: When a webhook came last that it sent by itself, to the minute (real time).
+    heard_at: datetime
     #: When it was looked up, by PostgreSQL's clock.
     at: datetime
 
@@ -116,7 +120,8 @@ def find(connection: Connection, biller_id: UUID, kind: str | None = None) -> Bi
         return None
     sealed = tuple(bytes(secret) for secret in row.secrets)
     api_key = None if row.api_key is None else bytes(row.api_key)
-    return Biller(row.brand_id, row.biller_id, row.kind, sealed, api_key, row.mapping, row.sandbox, row.at)
+    ids = row.brand_id, row.biller_id
+    return Biller(*ids, row.kind, sealed, api_key, row.mapping, row.sandbox, row.heard_at, row.at)
 
 
 def get(connection: Connection, brand_id: UUID, biller_id: UUID) -> Biller:
@@ -139,6 +144,7 @@ def page(
             columns.kind,
             columns.created_at,
             columns.reconciled_at,
+            columns.heard_at,
             (columns.api_key.is_not(None) & columns.kind.in_(WITH_API)).label("can_be_asked"),
         )
         .where(columns.brand_id == brand_id)
@@ -153,6 +159,12 @@ def page(
         totals[one["biller_id"]] = entry.pop("total")
         shown[entry.pop("biller_id")].append(entry)
     return [{**row, "prices": shown[row["id"]], "prices_total": totals.get(row["id"], 0)} for row in rows], total
+
+
+def heard(connection: Connection, biller: Biller) -> None:
+    """Note that a biller sent something by itself, if that was not noted a moment ago. Nobody waits for it."""
+    if biller.at - biller.heard_at >= HEARD_EVERY:
+        connection.execute(_HEARD, {"brand_id": biller.brand_id, "biller_id": biller.biller_id})
 
 
 def replace_secrets(connection: Connection, brand_id: UUID, biller_id: UUID, secrets: Sequence[str]) -> None:
@@ -237,8 +249,14 @@ def price_map(connection: Connection, brand_id: UUID, biller_id: UUID) -> dict[s
 
 _FIND = text("""
     SELECT brand_id, biller_id, kind, secrets, api_key, mapping, environment = 'sandbox' AS sandbox,
-           clock_timestamp() AS at
+           heard_at, clock_timestamp() AS at
       FROM billers JOIN brands USING (brand_id) WHERE biller_id = :biller_id
+""")
+_HEARD = text("""
+    UPDATE billers SET heard_at = clock_timestamp()
+     WHERE (brand_id, biller_id) IN (SELECT brand_id, biller_id FROM billers
+                                      WHERE brand_id = :brand_id AND biller_id = :biller_id
+                                        FOR NO KEY UPDATE SKIP LOCKED)
 """)
 _SHOWN = text("""
     SELECT biller_id, price, membership_type_id, current_period, total

@@ -70,8 +70,9 @@ def verify(biller: Biller, body: bytes, headers: Mapping[str, str]) -> None:
     adapter_of(biller).verify(body, headers, biller.secrets, biller.at)
 
 
-def keep(engine: Engine, biller: Biller, body: bytes) -> None:
-    """Keep what a biller signed, as it came. Raises TooMuchSetAside."""
+def keep(engine: Engine, biller: Biller, body: bytes, *, fetched: bool = False) -> None:
+    """Keep a webhook as it came. `fetched`: the biller was asked for it, and has sent nothing. Raises
+    TooMuchSetAside."""
     refused: Unmappable | None = None
     try:
         notice = adapter_of(biller).parse(body)
@@ -87,6 +88,8 @@ def keep(engine: Engine, biller: Biller, body: bytes) -> None:
             raise TooMuchSetAside
         kept = _without_erased(connection, biller.brand_id, body)
         deliveries.store(connection, biller.brand_id, biller.biller_id, delivery_id, kept, refused)
+        if not fetched:
+            billers.heard(connection, biller)
 
 
 def _has_room(connection: Connection, brand_id: UUID) -> bool:

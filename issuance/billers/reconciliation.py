@@ -90,7 +90,7 @@ class Reconciliation:
             for listing in self._adapter.missed(self._since):
                 for page in self._asked.pages(listing.path, listing.parameters):
                     for body in page:
-                        receiving.keep(self._engine, self._biller, json.dumps(body).encode())
+                        receiving.keep(self._engine, self._biller, json.dumps(body).encode(), fetched=True)
                     with transaction(self._engine, self._biller.brand_id) as connection:
                         connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
         except CanNotBeAsked as refusal:

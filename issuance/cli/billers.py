@@ -150,7 +150,10 @@ def list_billers(brand: BrandOption = None, as_json: JsonOption = False) -> None
         show_json({"data": rows, "meta": {"page": 1, "per_page": 100, "total": total}})
         return
     show_table(
-        "Billers", rows, ("id", "kind", "url", "can_be_asked", "reconciled_at"), empty="No biller is plugged in."
+        "Billers",
+        rows,
+        ("id", "kind", "url", "can_be_asked", "reconciled_at", "heard_at"),
+        empty="No biller is plugged in.",
     )
     prices = [{"biller": row["id"], **price} for row in rows for price in row["prices"]]
     show_table(

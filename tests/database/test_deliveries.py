@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import nullcontext
+from datetime import datetime
 
 import pytest
 from sqlalchemy import Engine, text
@@ -96,9 +97,33 @@ def test_a_biller_that_has_gone_silent_is_counted(club: Club) -> None:
 
     before = silent()
     with transaction(club.engine, club.brand_id) as connection:
-        connection.execute(text("UPDATE biller_deliveries SET received_at = received_at - interval '25 hours'"))
-        connection.execute(text("UPDATE billers SET created_at = created_at - interval '25 hours'"))
+        connection.execute(text("UPDATE billers SET heard_at = heard_at - interval '25 hours'"))
+        biller = billers.get(connection, club.brand_id, club.biller_id)
     assert silent() == before + 1
+    receiving.keep(club.engine, biller, json.dumps(EVENTS[0]).encode())
+    assert silent() == before
+
+
+def test_that_a_biller_is_heard_is_noted_to_the_minute_and_nobody_waits_for_it(club: Club) -> None:
+    body = json.dumps(EVENTS[0]).encode()
+
+    def kept() -> datetime:
+        with transaction(club.engine, club.brand_id) as connection:
+            biller = billers.get(connection, club.brand_id, club.biller_id)
+        receiving.keep(club.engine, biller, body)
+        with transaction(club.engine, club.brand_id) as connection:
+            return billers.get(connection, club.brand_id, club.biller_id).heard_at
+
+    with transaction(club.engine, club.brand_id) as connection:
+        long_ago = connection.scalar(
+            text("UPDATE billers SET heard_at = heard_at - interval '1 day' RETURNING heard_at")
+        )
+    with transaction(club.engine, club.brand_id) as connection:
+        connection.execute(text("SELECT FROM billers FOR NO KEY UPDATE"))
+        assert kept() == long_ago
+    heard = kept()
+    assert heard > long_ago
+    assert kept() == heard
 
 
 def test_few_bytes_are_translated_together(club: Club, limit: Limit) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from issuance.database.connections import transaction
+from issuance.health import figures
 from tests.database.stripe_asked import ask, reconcile
 from tests.database.stripes import Club
 from tests.database.test_stripe_sequences import SETTLED_AT
@@ -172,6 +173,27 @@ def test_a_look_at_the_last_days_leaves_what_lies_before_to_the_night(fake: Fake
     reconcile(asked, since=weeks_ago + timedelta(days=19))
     assert reconcile(asked)["since"] == weeks_ago
     assert reconcile(asked)["since"] > weeks_ago, "a look from there on has"
+
+
+def test_a_night_does_not_hide_that_a_biller_is_silent(fake: FakeStripe, asked: Club) -> None:
+    """No webhook comes any more, and each night tells what they would have: late, so somebody is told of it."""
+    fake.keeps_events = True
+    life = Life("disabled")
+    life.months(JAN, FEB)
+    told(fake, asked, life.events, "2031-02-16T02:00:00Z")
+    with transaction(asked.engine) as connection:
+        before = figures(connection)["billers_silent"]
+    with transaction(asked.engine, asked.brand_id) as connection:
+        connection.execute(text("UPDATE biller_deliveries SET received_at = received_at - interval '25 hours'"))
+        connection.execute(text("UPDATE billers SET created_at = created_at - interval '25 hours'"))
+        connection.execute(text("UPDATE billers SET heard_at = heard_at - interval '25 hours'"))
+    life.months(FEB, MAR)
+    fake.happen(life.events)
+    assert reconcile(asked, nightly=True)["state"] == "finished"
+    asked.settle("2031-03-16T02:00:00Z")
+    assert asked.credits("sub_disabled", "si_disabled") == [JAN, FEB]
+    with transaction(asked.engine) as connection:
+        assert figures(connection)["billers_silent"] == before + 1
 
 
 def meanwhile(fake: FakeStripe, club: Club, monkeypatch: pytest.MonkeyPatch, life: Life, *, translated: bool) -> None:

@@ -16,6 +16,7 @@ billers = Table(
     may("mapping", JSONB(none_as_null=True)),
     must("created_at", Instant),
     may("reconciled_at", Instant),
+    must("heard_at", Instant),
 )
 
 biller_prices = Table(
