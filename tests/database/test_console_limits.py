@@ -13,52 +13,23 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from issuance.api.app import create_app
-from issuance.billing import events, rejections
-from issuance.billing.cloud_events import Refused
-from issuance.console import by_provider, lists, signing_in
+from issuance.billing import events
+from issuance.console import by_provider, signing_in
 from issuance.console.reading import counted, months
-from issuance.console.visits import COOKIE
 from issuance.credits import liability
 from issuance.database.connections import transaction
-from issuance.engine import sandbox_clock
 from issuance.people import oidc, passwords, people, sessions, sign_ins
 from issuance.settings import Settings
-from issuance.tenancy import clock_moves, heavy
+from issuance.tenancy import heavy
 from issuance.tenancy.fairness import FairThreads
 from issuance.tenancy.shares import Shares
 from tests.database.clubs import Club
+from tests.database.consoles import Ask, ask, signed_in
 from tests.database.test_rates import some_address
-from tests.limits import Limit, count_at_leisure
+from tests.limits import Limit
 from tests.waiting import PATIENCE_SECONDS
 
-Ask = Callable[..., httpx.Response]
-
-
-@pytest.fixture
-def ask(database_url: str, redis_url: str, limit: Limit) -> Callable[..., Ask]:
-    """Makes applications with limits, and asks their consoles. No minute ends meanwhile."""
-    count_at_leisure(limit)
-
-    def made(url: str = database_url, **most: int) -> Ask:
-        names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
-        app = create_app(Settings.model_validate({"DATABASE_URL": url, "REDIS_URL": redis_url, **names}))
-
-        async def answer(method: str, path: str, address: str, form: Any, **headers: str) -> httpx.Response:
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.request(method, path, data=form, headers=headers)
-
-        return lambda path, address, method="GET", form=None, cookie="", **headers: asyncio.run(
-            answer(method, path, address, form, cookie=f"{COOKIE}={cookie}", **headers)
-        )
-
-    return made
-
-
-def signed_in(engine: Engine, brand_id: UUID, role: str = "viewer") -> str:
-    """A session of somebody who may look at the brand."""
-    with transaction(engine, brand_id) as connection:
-        return sessions.begin(connection, people.add(connection, brand_id, f"{uuid4()}@example.com", role))
+__all__ = ["ask"]
 
 
 def test_an_address_may_try_so_many_passwords(ask: Callable[..., Ask]) -> None:
@@ -163,16 +134,6 @@ def test_tries_that_count_no_more_are_forgotten(engine: Engine) -> None:
         assert connection.scalar(text("SELECT count(*) FROM sign_in_failures")) <= before + 1
 
 
-def test_a_person_takes_so_many_files(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
-    """Of whatever list; somebody else goes on."""
-    take, one, other = ask(files=2), signed_in(engine, brand_id), signed_in(engine, brand_id)
-    pages = [f"/console/{brand_id}/{name}?as=csv" for name in ("credits", "memberships", "credits")]
-    answers = [take(page, "192.0.2.1", cookie=one) for page in pages]
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert int(answers[-1].headers["retry-after"]) > 0
-    assert take(pages[0], "192.0.2.1", cookie=other).status_code == 200
-
-
 @pytest.mark.parametrize("page", ["", "liability", "liability?since=2031-01"])
 def test_a_page_does_not_wait_for_what_is_counted(
     ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch, page: str
@@ -221,69 +182,6 @@ def test_a_person_guesses_so_many_codes(ask: Callable[..., Ask], engine: Engine,
     assert look(f"/console/{brand_id}/credits", "192.0.2.1", cookie=one).status_code == 200
 
 
-def test_a_brand_takes_two_files_at_once(
-    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A place is free again when its file is sent."""
-    take, cookie, page = ask(), signed_in(engine, brand_id), f"/console/{brand_id}/credits?as=csv"
-    for _ in range(lists.FILES_A_BRAND + 1):
-        assert take(page, "192.0.2.1", cookie=cookie).status_code == 200
-    monkeypatch.setattr(lists, "_of_a_brand", Shares(0))
-    refused = take(page, "192.0.2.1", cookie=cookie)
-    assert refused.status_code == 429
-    assert "at most 2 of a brand" in refused.text
-
-
-def test_a_file_is_read_in_pages_and_has_every_row(
-    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, limit: Limit
-) -> None:
-    """However many there are."""
-    limit("console", refused_at_once=2)
-    with transaction(engine, brand_id) as connection:
-        rejections.keep(connection, brand_id, [(str(n), Refused("malformed", f"row {n}")) for n in range(5)])
-    file = ask()(f"/console/{brand_id}/events?as=csv", "192.0.2.1", cookie=signed_in(engine, brand_id))
-    assert sorted(f"row {number}" for number in range(5)) == sorted(
-        line.split(",")[3] for line in file.text.splitlines()[1:]
-    )
-
-
-def test_a_file_is_a_list_as_it_was_at_one_instant(
-    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch, limit: Limit
-) -> None:
-    """What comes on top while it is read moves no row into it twice."""
-    limit("console", refused_at_once=2)
-    page = rejections.page
-
-    def refuse(message: str) -> None:
-        with transaction(engine, brand_id) as connection:
-            rejections.keep(connection, brand_id, [(message, Refused("malformed", message))])
-
-    def page_beside_others(*asked: Any) -> Any:
-        found = page(*asked)
-        refuse(f"later {asked[2]}")
-        return found
-
-    for number in range(5):
-        refuse(f"row {number}")
-    monkeypatch.setattr(rejections, "page", page_beside_others)
-    file = ask()(f"/console/{brand_id}/events?as=csv", "192.0.2.1", cookie=signed_in(engine, brand_id))
-    assert [line.split(",")[3] for line in file.text.splitlines()[1:]] == [f"row {n}" for n in range(4, -1, -1)]
-
-
-def test_a_file_that_is_cut_says_so(ask: Callable[..., Ask], engine: Engine, brand_id: UUID, limit: Limit) -> None:
-    """In its last line, and only then."""
-    page, cookie = f"/console/{brand_id}/events?as=csv", signed_in(engine, brand_id)
-    with transaction(engine, brand_id) as connection:
-        rejections.keep(connection, brand_id, [(str(n), Refused("malformed", f"row {n}")) for n in range(3)])
-    files = []
-    for most in (2, 3):
-        limit("console", rows_in_a_file=most)
-        files.append(ask()(page, "192.0.2.1", cookie=cookie).text.splitlines()[1:])
-    assert [len(lines) for lines in files] == [3, 3]
-    assert files[0][-1].startswith("There are more than 2 rows.")
-    assert "row" in files[1][-1].split(",")[3]
-
-
 def test_a_timeline_takes_a_place_of_what_takes_long(
     ask: Callable[..., Ask], engine: Engine, brand_id: UUID, type_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,65 +196,6 @@ def test_a_timeline_takes_a_place_of_what_takes_long(
     assert ask()(page, "192.0.2.1", cookie=cookie).status_code == 200
     monkeypatch.setattr(heavy, "_of_all", Shares(0))
     assert ask()(page, "192.0.2.1", cookie=cookie).status_code == 429
-
-
-def test_moving_the_clock_takes_no_thread_from_others(
-    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It waits for the workers for minutes: in the threads and within the share of those who move it over the API."""
-    cookie, page = signed_in(engine, brand_id, "manager"), f"/console/{brand_id}/clock"
-    form = {"form_token": sessions.form_token_of(cookie), "step": "day"}
-    monkeypatch.setattr(clock_moves, "_of_a_brand", Shares(0))
-    refused = ask()(page, "192.0.2.1", "POST", form, cookie=cookie)
-    assert refused.status_code == 429
-    assert "moving this brand" in refused.text
-
-
-def test_nobody_waits_for_a_thread_to_move_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where so many brands' moves have all of them, the next is told so at once."""
-    monkeypatch.setattr(clock_moves, "_of_a_brand", Shares(2))
-    monkeypatch.setattr(clock_moves, "_of_all", Shares(3))
-    end = threading.Event()
-
-    async def moved() -> list[str]:
-        waiting = [asyncio.create_task(clock_moves.apart(brand, lambda: end.wait(30))) for brand in brands]
-        async with asyncio.timeout(20):
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            assert len(done) == 1
-            end.set()
-            answers = await asyncio.gather(*waiting, return_exceptions=True)
-        return [type(answer).__name__ for answer in answers]
-
-    one, other, third = (uuid4() for _ in range(3))
-    brands = [one, one, other, third]
-    assert asyncio.run(moved()) == ["bool", "bool", "bool", "MoveLimit"]
-
-
-def test_moves_of_one_brand_leave_others_their_turns() -> None:
-    """They wait for locks meanwhile, and each other brand's move needs a turn too."""
-    brand, has_one, end = uuid4(), threading.Event(), threading.Event()
-
-    def takes() -> None:
-        with sandbox_clock._turn(brand):
-            has_one.set()
-            assert end.wait(30)
-
-    threads = [threading.Thread(target=takes, daemon=True) for _ in range(sandbox_clock.MOST_AT_ONCE + 1)]
-    for thread in threads:
-        thread.start()
-    assert has_one.wait(30)
-    got = threading.Event()
-
-    def other() -> None:
-        with sandbox_clock._turn(uuid4()):
-            got.set()
-
-    another = threading.Thread(target=other, daemon=True)
-    another.start()
-    assert got.wait(10)
-    end.set()
-    for thread in [*threads, another]:
-        thread.join(30)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from issuance.settings import Settings
 from tests.database.clubs import Club, at
 from tests.database.conftest import event as told_of
 from tests.database.conftest import put_clock
-from tests.database.test_console_limits import signed_in
+from tests.database.consoles import signed_in
 from tests.database.test_in_memory import ROOM, parties
 from tests.limits import Limit
 

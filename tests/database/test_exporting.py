@@ -16,8 +16,8 @@ from issuance.corrections.wanted import Transfer
 from issuance.members import members
 from issuance.members.profiles import MemberBody
 from issuance.memberships import exporting
+from tests.database.canaries import ADA, BOB, EMAIL, NAME, Story, story, told
 from tests.database.clubs import Club
-from tests.database.test_forgetting import ADA, BOB, EMAIL, NAME, Story, story, told
 from tests.hooks import Hook
 from tests.stripe import SECRET
 

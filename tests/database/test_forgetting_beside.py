@@ -8,8 +8,8 @@ import pytest
 from issuance.members.redeeming import Booking, redeem_credit
 from issuance.memberships import scrubbing
 from tests.database.beside import Beside
+from tests.database.canaries import BOB, EMAIL, Story
 from tests.database.clubs import Club
-from tests.database.test_forgetting import BOB, EMAIL, Story
 from tests.hooks import listen
 
 

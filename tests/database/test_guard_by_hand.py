@@ -12,9 +12,9 @@ from issuance.catalog import rules
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from tests.database.clubs import Club, at
-from tests.database.test_guard_held import guard, held, speak, sweeps
+from tests.database.guarding import guard, held, speak, sweeps
 from tests.database.test_laws import broken
-from tests.database.test_undo import undo
+from tests.database.undoing import undo
 
 _USE = "UPDATE credits SET uses = 1, redeemed_at = valid_from WHERE redeemed_at IS NULL AND period_start = :of"
 

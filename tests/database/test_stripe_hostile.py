@@ -20,8 +20,8 @@ from issuance.database.connections import transaction
 from tests.database.stripes import Club
 from tests.database.test_stripe_sequences import SETTLED_AT, plugged_in
 from tests.stripe import FOLDER
-from tests.stripe.hard_lives import APR, FEB, JAN, MAR
 from tests.stripe.lives import Life, stamp
+from tests.stripe.owed import APR, FEB, JAN, MAR
 
 #: In the place of anything that Stripe says.
 ODD: tuple[Any, ...] = (

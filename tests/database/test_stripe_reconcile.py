@@ -3,25 +3,22 @@
 import random
 from collections import Counter
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import deliveries, reconciling, translation
-from issuance.database.connections import Acting, transaction
-from issuance.engine import plans, runs
-from issuance.errors import Conflict, Invalid, PlanForgotten
-from issuance.webhooks import webhooks
-from tests.database.stripe_asked import ask, read, reconcile, worked
+from issuance.billers import deliveries, reconciling
+from issuance.database.connections import transaction
+from issuance.engine import plans
+from issuance.errors import PlanForgotten
+from tests.database.stripe_asked import ask, reconcile, worked
 from tests.database.stripes import Club, new_club
 from tests.database.test_stripe_sequences import EVENTS, LIVES, SEQUENCES, SETTLED_AT, named, owed_of, plugged_in
-from tests.limits import Limit
 from tests.stripe.fake import KEY, FakeStripe
-from tests.stripe.hard_lives import MAP, gold
 from tests.stripe.lives import Life, item, stamp
+from tests.stripe.owed import MAP
 
 #: What came and went between two looks is not in Stripe any more.
 LASTING = named(owed_of([life for life in LIVES if life.lasting]))
@@ -306,222 +303,3 @@ def test_a_trial_after_which_nobody_pays_is_paused_from_the_start_on(
         reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC))
     asked.settle(SETTLED_AT)
     assert asked.credits(life.id, "si_trial") == (["2031-01-29", "2031-02-28"] if pays else [])
-
-
-def test_it_is_polite_and_goes_on_after_429(fake: FakeStripe, asked: Club) -> None:
-    fake.happen(EVENTS)
-    fake.refuses = 3
-    assert reconcile(asked)["state"] == "finished"
-    assert came(asked) == LASTING
-
-
-def test_a_biller_that_does_not_answer_ends_the_run_and_says_so(fake: FakeStripe, asked: Club, limit: Limit) -> None:
-    limit("billers", longest_rest=0.01)
-    fake.away = True
-    with transaction(asked.engine, asked.brand_id) as connection:
-        webhooks.create(connection, asked.brand_id, "https://example.com/", ["run.finished"])
-    by_night = reconcile(asked, nightly=True)
-    with transaction(asked.engine, asked.brand_id, Acting('{"kind": "command"}')) as connection:
-        run_id = reconciling.start(connection, asked.brand_id, asked.biller_id)
-    ended = worked(asked, run_id)
-    for run in (by_night, ended):
-        assert (run["state"], run["error"]) == ("cancelled", "The biller can not be asked: it answers 503.")
-    with transaction(asked.engine, asked.brand_id) as connection:
-        told = connection.scalars(text("SELECT data FROM webhook_events")).all()
-    assert [(one["id"], one["state"], one["error"]) for one in told] == [(str(run_id), "cancelled", ended["error"])]
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        ({"data": None}, "is no list"),
-        ({"data": [{"object": "invoice"}]}, "has no id"),
-        ({"data": [None]}, "has no id"),
-        ({"data": [], "has_more": True}, "has more, and does not say it"),
-        ({"data": [{"id": "in_1", "object": "invoice", "status": "draft", "lines": []}], "has_more": True}, "has more"),
-        (None, "has no list"),
-        ([], "is no JSON object"),
-    ],
-)
-def test_an_answer_that_is_half_of_one_ends_the_run_and_is_named(
-    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch, answer: Any, why: str
-) -> None:
-    """It is no success: where the run got to stays, and whoever reads the run sees why it ended."""
-    monkeypatch.setattr(fake, "answer", lambda *_: (404 if answer is None else 200, answer))
-    before = _reconciled_at(asked)
-    ended = reconcile(asked)
-    with transaction(asked.engine, asked.brand_id) as connection:
-        shown = runs.read(connection, asked.brand_id, ended["id"])
-    assert (shown["state"], _reconciled_at(asked)) == ("cancelled", before)
-    assert why in shown["error"]
-
-
-def _reconciled_at(club: Club) -> Any:
-    with transaction(club.engine, club.brand_id) as connection:
-        return connection.scalar(text("SELECT reconciled_at FROM billers"))
-
-
-def test_a_killed_run_goes_on_where_it_was(
-    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit
-) -> None:
-    """Whoever takes it over asks for the pages that are left."""
-    fake.happen(EVENTS)
-    limit("billers", page=5)
-    with transaction(asked.engine, asked.brand_id) as connection:
-        run_id = reconciling.start(connection, asked.brand_id, asked.biller_id)
-    told = translation.tell
-    pages = iter(range(5))
-
-    def dies(*arguments: Any) -> Any:
-        if next(pages) == 4:
-            raise KeyboardInterrupt
-        return told(*arguments)
-
-    monkeypatch.setattr(translation, "tell", dies)
-    with pytest.raises(KeyboardInterrupt):
-        reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
-    monkeypatch.setattr(translation, "tell", told)
-    reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
-    assert read(asked, run_id)["state"] == "running", "it is held for a while"
-    with transaction(asked.engine, asked.brand_id) as connection:
-        connection.execute(text("UPDATE reconciliations SET next_at = clock_timestamp()"))
-    fake.requests.clear()
-    reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
-    assert "starting_after" in next(path for path in fake.requests if "/v1/events" not in path)
-    assert read(asked, run_id)["state"] == "finished"
-    assert came(asked) == LASTING
-
-
-def test_a_run_can_be_cancelled(fake: FakeStripe, asked: Club) -> None:
-    fake.happen(EVENTS)
-    with transaction(asked.engine, asked.brand_id) as connection:
-        run_id = reconciling.start(connection, asked.brand_id, asked.biller_id)
-        runs.cancel(connection, asked.brand_id, run_id)
-    reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
-    assert asked.facts() == []
-
-
-def test_without_an_api_key_nobody_is_asked(engine: Engine) -> None:
-    club = new_club(engine)
-    with transaction(engine, club.brand_id) as connection, pytest.raises(Conflict):
-        reconciling.start(connection, club.brand_id, club.biller_id)
-
-
-def test_all_and_since_exclude_each_other(asked: Club) -> None:
-    with transaction(asked.engine, asked.brand_id) as connection, pytest.raises(Invalid):
-        reconciling.start(
-            connection, asked.brand_id, asked.biller_id, since=datetime(2031, 1, 1, tzinfo=UTC), everything=True
-        )
-
-
-def test_the_member_is_the_customers_external_id(fake: FakeStripe, asked: Club) -> None:
-    """Asked of Stripe, never taken from webhooks."""
-    events = SEQUENCES[0]["stripe_events"]
-    fake.put({"object": "customer", "id": "cus_a", "metadata": {"external_user_id": "ada"}})
-    asked.deliver(events)
-    asked.translate()
-    assert asked.facts() == []
-    ask(asked)
-    assert asked.facts()[0][3]["external_user_id"] == "ada"
-
-
-def test_a_payment_whose_invoice_nobody_named_is_asked_for(fake: FakeStripe, asked: Club) -> None:
-    """Newer API versions name no invoice in a charge: by the list of invoice payments."""
-    fake.put({"object": "customer", "id": "cus_b", "metadata": {}})
-    events = [event for event in SEQUENCES[1]["stripe_events"] if event["type"] != "invoice_payment.paid"]
-    fake.happen(SEQUENCES[1]["stripe_events"])
-    refund = {"object": "refund", "id": "re_1", "charge": "ch_b1", "payment_intent": "pi_in_b1", "amount": 9000}
-    refunded = {"id": "evt_refund", "type": "refund.created", "created": 1929348000, "livemode": False}
-    asked.deliver([*events, {**refunded, "data": {"object": {**refund, "status": "succeeded"}}}])
-    asked.translate()
-    ask(asked)
-    assert asked.why() == set()
-    assert came(asked) == {"sub_b/si_1_b": gold("2031-01-15", "2031-03-15")}
-
-
-MANY = [f"si_many_{number:02d}" for number in range(13)]
-
-
-def of_many_lines() -> Life:
-    """One of thirteen items, so that its invoices have more lines than Stripe writes into a webhook."""
-    life = Life("many", items=[item(one) for one in MANY], basil=True)
-    for start, end in pairwise(("2031-01-15", "2031-02-15", "2031-03-15", "2031-04-15")):
-        lines = [{"id": f"il_{one}", **life.line(f"{start} 10:30", f"{end} 10:30", item=one)} for one in MANY]
-        life.bill(start[5:], f"{start} 10:30", f"{end} 10:30", lines=lines)
-    life.refund("02-15", "2031-02-20 09:00", 13 * 9000)
-    return life
-
-
-@pytest.mark.parametrize("lost", ["nothing", "all of it"])
-def test_the_lines_that_an_invoice_does_not_say_are_asked_for(
-    fake: FakeStripe, asked: Club, limit: Limit, lost: str
-) -> None:
-    """Page by page, when its webhook comes and when it is reconciled: every item has its credits, and a refund takes
-    back all of one month's."""
-    limit("billers", page=5)
-    life = of_many_lines()
-    fake.happen(life.events)
-    if lost == "nothing":
-        random.Random(1).shuffle(life.events)
-        asked.deliver({**event, "data": {"object": fake.shown(event["data"]["object"])}} for event in life.events)
-        asked.translate()
-        ask(asked)
-    else:
-        reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC))
-    assert asked.why() == set()
-    asked.settle(SETTLED_AT)
-    assert [asked.credits("sub_many", one) for one in MANY] == [["2031-01-15", "2031-03-15"]] * 13
-    fake.requests.clear()
-    reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC))
-    assert not [path for path in fake.requests if "/lines" in path], "once is enough"
-
-
-def test_without_an_api_key_it_is_said_that_lines_are_missing(fake: FakeStripe, engine: Engine) -> None:
-    """Whoever stands on the lines that are there has theirs."""
-    club = plugged_in(engine)
-    club.deliver({**event, "data": {"object": fake.shown(event["data"]["object"])}} for event in of_many_lines().events)
-    club.translate()
-    assert {(state, code) for state, code, _ in club.why()} == {("unmappable", "lines_missing")}
-    club.settle(SETTLED_AT)
-    assert [club.credits("sub_many", one) for one in MANY] == [["2031-01-15", "2031-03-15"]] * 10 + [["2031-01-15"]] * 3
-
-
-def test_a_key_that_may_not_read_charges_keeps_no_sign_up_waiting(
-    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it may read is read."""
-    answer = fake.answer
-
-    def forbids(path: str, query: Any) -> tuple[int, Any]:
-        return (403, {}) if "/charges" in path or "/payment_intents" in path else answer(path, query)
-
-    monkeypatch.setattr(fake, "answer", forbids)
-    life = Life("restricted", basil=True)
-    life.refund("02-15", "2031-02-20 09:00", 9000)
-    life.events[-1]["data"]["object"]["payment_intent"] = None
-    fake.put({"object": "customer", "id": "cus_restricted", "metadata": {"external_user_id": "ada"}})
-    asked.deliver(life.events)
-    asked.translate()
-    ask(asked)
-    assert asked.facts()[0][3]["external_user_id"] == "ada"
-    assert asked.why() == {("asking", "waits", "ch_restricted_02-15")}
-
-
-@pytest.mark.parametrize("link", ["none", "of one that names no invoice"])
-def test_a_refund_waits_for_its_invoice_where_stripe_knows_no_more(fake: FakeStripe, asked: Club, link: str) -> None:
-    """A charge of which Stripe says nothing, or that says `invoice: null`, as newer versions' may: the invoice payment
-    that comes later says which it was for."""
-    life = Life("linked", basil=True)
-    life.months("2031-01-15", "2031-02-15", "2031-03-15", "2031-04-15")
-    life.refunded("02-15", "2031-02-20 09:00", 9000)
-    if link != "none":
-        life.events[-1]["data"]["object"]["invoice"] = None
-    asked.deliver([life.events[-1]])
-    asked.translate()
-    ask(asked)
-    asked.deliver(life.events)
-    asked.translate()
-    ask(asked)
-    assert asked.why() == set()
-    asked.settle(SETTLED_AT)
-    assert asked.credits("sub_linked", "si_linked") == ["2031-01-15", "2031-03-15"]

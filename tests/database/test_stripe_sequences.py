@@ -12,7 +12,8 @@ from issuance.billers.stripe.told import membership_of
 from tests.database.stripes import Club, new_club
 from tests.stripe import sequences
 from tests.stripe.free_lives import free_lives
-from tests.stripe.hard_lives import MAP, HardLife, gold, hard_lives
+from tests.stripe.hard_lives import hard_lives
+from tests.stripe.owed import MAP, HardLife, gold
 from tests.stripe.rare_lives import rare_lives
 
 SEQUENCES = sequences()

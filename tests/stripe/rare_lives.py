@@ -3,12 +3,12 @@
 from functools import partial
 from typing import Any
 
-from tests.stripe import hard_lives
-from tests.stripe.hard_lives import APR, FEB, JAN, MAR, HardLife, Owed, gold, owes
+from tests.stripe import owed
 from tests.stripe.lives import START, Life, item, stamp
+from tests.stripe.owed import APR, FEB, JAN, MAR, HardLife, Owed, gold, owes
 
 _LIVES: list[Any] = []
-tells = partial(hard_lives.tells, into=_LIVES)
+tells = partial(owed.tells, into=_LIVES)
 MAY = "2031-05-15"
 
 

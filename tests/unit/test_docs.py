@@ -16,54 +16,24 @@ from issuance import errors
 from issuance.api import metrics, problems
 from issuance.billing.event_data import DATA_OF
 from issuance.cli.main import app
-from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
-from issuance.deciding.facts import ChargeState
 from issuance.deciding.reasons import Outcome, Reason
-from issuance.deciding.statuses import Status as MembershipStatus
 from issuance.laws import LAWS
 from issuance.settings import Settings
-from issuance.webhooks import deliveries
+from tests.unit.pages import DOCS, DOCUMENTS, NOT_BUILT, REPO, named, section
 from tests.unit.test_cli_start import every
-from tests.unit.test_imports import LAYERS
-
-REPO = Path(__file__).parents[2]
-DOCS = REPO / "docs"
-GLOSSARY = REPO / "GLOSSARY.md"
-DOCUMENTS = sorted([*REPO.glob("*.md"), *DOCS.rglob("*.md")])
-SCHEMA = (REPO / "schema.sql").read_text()
 
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 #: A path in code marks, such as `issuance/errors.py` or `engine/due.py`.
 PATH = re.compile(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py)?)`")
-
 #: The first line of a decision that a later one replaced.
 REPLACED = re.compile(r"\A# \d+\. .+\n\nReplaced by \[(\d+)\]\((.+)\)\.\n")
-
 #: The numbered contracts, by the word that cites them, and how many sections each has.
 CONTRACTS = {"SEMANTICS": ("semantics.md", 20), "INTERFACE": ("interface.md", 12)}
 _NUMBERS = r"(\d+(?:\s*(?:,|-|to|and)\s*\d+)*)"
 CITED = re.compile(rf"\b({'|'.join(CONTRACTS)})\s+{_NUMBERS}")
 CITED_DECISION = re.compile(rf"\b[Dd]ecisions?[\s/]+\[?{_NUMBERS}")
 CITED_LAW = re.compile(r"\b[Ll]aws? (\d+)\b")
-GLOSSARY_TABLES = ("## The field's words", "## The engine's own words")
-#: The words that a row of the glossary explains.
-ENTRY = r"^\| (\*\*.*?) \| "
-#: What stands beside the sentence that today's code does not do yet.
-NOT_BUILT = "**Not built yet"
-
-
-def named(document: Path, pattern: re.Pattern[str]) -> Iterator[str]:
-    return (found.group(1) for found in pattern.finditer(document.read_text()))
-
-
-def section(document: Path, heading: str) -> str:
-    """What stands under a heading, up to the next one of its level or above."""
-    level = heading.partition(" ")[0]
-    begin = re.search(rf"^{re.escape(heading)}(?!\w).*$", document.read_text(), re.MULTILINE)
-    assert begin is not None, f"{document.name} has no heading {heading!r}"
-    rest = document.read_text()[begin.end() :]
-    return re.split(rf"^#{{1,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def written() -> Iterator[tuple[str, str]]:
@@ -167,72 +137,6 @@ def test_a_replaced_decision_and_the_one_that_replaces_it_name_each_other() -> N
         assert f"]({name})" in first_line
 
 
-def test_the_glossary_has_the_fields_words_and_few_of_its_own() -> None:
-    """Every word that SEMANTICS 1 defines is in it; the engine adds at most fifteen; no word is there twice."""
-    defined = re.findall(r"^\| (\w.*?) \| ", section(DOCS / "semantics.md", "## 1."), re.MULTILINE)[1:]
-    of_the_contract = {word for cell in defined for word in re.sub(r" \(.*\)", "", cell).split(", ")}
-    of_the_field, its_own = (
-        re.findall(r"\*\*(.+?)\*\*", "".join(re.findall(ENTRY, section(GLOSSARY, heading), re.MULTILINE)))
-        for heading in GLOSSARY_TABLES
-    )
-    assert of_the_contract <= set(of_the_field)
-    assert 0 < len(its_own) <= 15
-    assert len({*of_the_field, *its_own}) == len(of_the_field) + len(its_own)
-
-
-#: Where names of modules and classes are held to the glossary.
-NAMED_BY_THE_GLOSSARY = ("issuance/engine", "issuance/deciding", "worker", "scheduler")
-#: Words that were names there once, and went.
-GONE = """
-    due cohort shape alike walk walking turn stroke effect sharing remembering telling writing working piecewise
-"""
-#: Words of names there that are not in the glossary, because they mean what they mean anywhere: nouns, words that stand
-#: beside one, and what happened or is done where one might look for a noun.
-PLAIN = """
-    ahead announcement archiving arrival automatic bisection book busy change coverage end field history interval kind
-    limit listing message model moment move payment process queue range recognition row search size span task tick use
-    writer anything counting every issuing its given look new own rabbitmq read trust work
-    flagged happened listed meant outstanding planned raced recognised tell told updating used waiting worked
-"""
-
-
-def test_modules_and_classes_use_the_glossarys_words() -> None:
-    """Each word of such a name is the glossary's (one or many), an event type's, or a plain one."""
-    cells = [
-        cell for heading in GLOSSARY_TABLES for cell in re.findall(ENTRY, section(GLOSSARY, heading), re.MULTILINE)
-    ]
-    gone, plain = set(GONE.split()), set(PLAIN.split())
-    known = set(re.findall(r"[a-z]+", " ".join([*cells, *DATA_OF]).lower()))
-    used = _words_of_names(NAMED_BY_THE_GLOSSARY)
-    assert {word: names for word, names in used.items() if word not in _one_or_many(known | plain)} == {}
-    assert [word for word in sorted(plain) if used.keys().isdisjoint(_one_or_many({word}))] == [], "no name has it now"
-    assert plain.isdisjoint(known | gone)
-    assert known.isdisjoint(gone)
-
-
-def test_no_word_comes_back_that_went() -> None:
-    """No module and no class anywhere in the program has it in its name."""
-    gone = _one_or_many(set(GONE.split()))
-    used = _words_of_names(("issuance", "worker", "scheduler"))
-    assert {word: names for word, names in used.items() if word in gone} == {}
-
-
-def _words_of_names(folders: tuple[str, ...]) -> dict[str, set[str]]:
-    """The words of which names of modules and classes are made, and which names those are."""
-    used: dict[str, set[str]] = {}
-    for folder in folders:
-        for path in (REPO / folder).rglob("[!_]*.py"):
-            classes = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
-            for name in [path.stem, *classes]:
-                for word in re.findall(r"[A-Z]?[a-z]+", name):
-                    used.setdefault(word.lower(), set()).add(f"{path.relative_to(REPO)}: {name}")
-    return used
-
-
-def _one_or_many(words: set[str]) -> set[str]:
-    return {form for word in words for form in (word, f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies")}
-
-
 def test_a_symbol_that_a_page_names_stands_where_it_says() -> None:
     """One that follows a link to a file, in that file. One in "How to add something", in a file that the page names."""
     for page in DOCUMENTS:
@@ -323,76 +227,6 @@ def test_the_metrics_to_alarm_on_exist() -> None:
     told = set(re.findall(r"`(issuance_\w+)`", (DOCS / "operations.md").read_text())) - {ORDINARY_ROLE}
     assert told
     assert told <= metrics.names()
-
-
-def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
-    """The architecture's picture has every layer that imports are held to, in their order."""
-    picture = section(DOCS / "architecture.md", "## The rooms").partition("```text\n")[2].partition("```")[0]
-    column = picture.splitlines()[0].index("an event's way")
-    drawn = [_rooms(line[:column]) for line in picture.splitlines()[2:] if line[:column].strip()]
-    held = [_rooms(line) for line in LAYERS.split("\n") if line.strip()]
-    assert drawn == [layer for layer in held if layer != {"benchmarks"}]
-
-
-def _rooms(layer: str) -> set[str]:
-    return {room.strip().removeprefix("issuance.") for room in re.split(r"[|:]", layer)}
-
-
-def test_both_ways_to_a_credit_are_walked_step_by_step() -> None:
-    """Each step of the picture's two ways is told below it, none more."""
-    page = DOCS / "architecture.md"
-    picture = section(page, "## The rooms").partition("```text\n")[2].partition("```")[0]
-    columns = [picture.splitlines()[0].index(way) for way in ("an event's way", "the clock's way")]
-    for heading, begin, end in (
-        ("## An event's way", columns[0], columns[1]),
-        ("## The clock's way", columns[1], None),
-    ):
-        drawn = [int(step) for line in picture.splitlines() if (step := line[begin:end].partition(" ")[0]).isdigit()]
-        told = [int(step) for step in re.findall(r"^(\d+)\. ", section(page, heading), re.MULTILINE)]
-        assert told == list(range(1, 10)) == sorted(drawn), heading
-
-
-def test_the_diagram_has_every_table() -> None:
-    """The tables of schema.sql, and no others, are in the ER diagram; so is every foreign key but those to brands."""
-    diagram = section(DOCS / "database.md", "## The tables")
-    drawn = set(re.findall(r"^    (\w+) \{", diagram, re.MULTILINE))
-    tables = dict(
-        re.findall(r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS (\w+) \((.*?)^\)", SCHEMA, re.MULTILINE | re.DOTALL)
-    )
-    assert drawn == set(tables)
-    # `parent ||--o{ child`; a dotted line is no foreign key.
-    lines = {(child, parent) for parent, child in re.findall(r"^    (\w+) \S+--\S+ (\w+) :", diagram, re.MULTILINE)}
-    keys = {(table, parent) for table, body in tables.items() for parent in re.findall(r"REFERENCES (\w+)", body)}
-    assert lines == {(child, parent) for child, parent in keys if parent != "brands"}
-
-
-def test_the_diagram_names_columns_that_are_there() -> None:
-    """Each column in the ER diagram is one of its table's, with its type."""
-    diagram = section(DOCS / "database.md", "## The tables")
-    for table, body in re.findall(
-        r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS (\w+) \((.*?)^\)", SCHEMA, re.MULTILINE | re.DOTALL
-    ):
-        columns = dict(re.findall(r"^    ([a-z_]+)\s+([a-z]+)", body, re.MULTILINE))
-        drawn = re.search(rf"^    {table} \{{ (.*?) \}}$", diagram, re.MULTILINE | re.DOTALL)
-        assert drawn is not None, table
-        for kind, name in re.findall(r"\b(\w+) ([a-z_]+)(?: PK| UK)?", drawn.group(1)):
-            assert columns.get(name) == kind, (table, name)
-
-
-STATES = {
-    "### A credit": set(credit_room.STATUSES),
-    "### A run": set(re.findall(r"'(\w+)'", re.findall(r"runs_state_known CHECK \((.*?)\)\)", SCHEMA, re.DOTALL)[0])),
-    "### A charge": {state.value for state in ChargeState},
-    "### A membership": {status.value for status in MembershipStatus},
-    "### A delivery": set(deliveries.STATES),
-}
-
-
-@pytest.mark.parametrize("heading", STATES)
-def test_the_state_machines_have_every_state(heading: str) -> None:
-    """What is drawn as a thing's states is the closed set that code or schema.sql knows."""
-    drawn = re.findall(r"^    (\S+) --> (\S+)", section(DOCS / "database.md", heading), re.MULTILINE)
-    assert {state for move in drawn for state in move} - {"[*]"} == STATES[heading]
 
 
 def test_each_promise_of_security_names_tests_that_are_there() -> None:
