@@ -103,8 +103,8 @@ def create(connection: Connection, brand_id: UUID, new: New) -> UUID:
             brand_id=brand_id,
             biller_id=biller_id,
             kind=new.kind,
-            secrets=[sealing.seal(secret.encode()) for secret in new.secrets],
-            api_key=None if new.api_key is None else sealing.seal(new.api_key.encode()),
+            secrets=[sealing.seal(connection, secret.encode()) for secret in new.secrets],
+            api_key=None if new.api_key is None else sealing.seal(connection, new.api_key.encode()),
             mapping=new.mapping,
         )
     )
@@ -169,11 +169,11 @@ def heard(connection: Connection, biller: Biller) -> None:
 
 def replace_secrets(connection: Connection, brand_id: UUID, biller_id: UUID, secrets: Sequence[str]) -> None:
     """Give a biller other secrets, one or two: a webhook signed with any of them is good. Raises NotFound."""
-    if get(connection, brand_id, biller_id).secrets == [secret.encode() for secret in secrets]:
-        return
-    sealed = [sealing.seal(secret.encode()) for secret in secrets]
+    known = get(connection, brand_id, biller_id).secrets
+    sealed = [sealing.seal(connection, secret.encode()) for secret in secrets]
     connection.execute(update(billers).where(_is(brand_id, biller_id)).values(secrets=sealed))
-    audit.write(connection, brand_id, "biller.updated", biller_id, after={"secrets": len(secrets)})
+    if known != [secret.encode() for secret in secrets]:  # else they are sealed anew, and the same
+        audit.write(connection, brand_id, "biller.updated", biller_id, after={"secrets": len(secrets)})
 
 
 def replace_api_key(connection: Connection, brand_id: UUID, biller_id: UUID, api_key: str | None) -> None:
@@ -186,7 +186,7 @@ def replace_api_key(connection: Connection, brand_id: UUID, biller_id: UUID, api
         return
     if api_key is not None:
         _has_api(biller.kind)
-    sealed = None if api_key is None else sealing.seal(api_key.encode())
+    sealed = None if api_key is None else sealing.seal(connection, api_key.encode())
     connection.execute(update(billers).where(_is(brand_id, biller_id)).values(api_key=sealed))
     audit.write(connection, brand_id, "biller.updated", biller_id, after={"can_be_asked": api_key is not None})
 

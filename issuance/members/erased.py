@@ -156,7 +156,7 @@ def lift(connection: Connection, brand_id: UUID, called: str) -> UUID | None:
 def document(connection: Connection) -> dict[str, Any]:
     """All erasures that this transaction sees, with the keys of their hashes, sealed where a sealing key is given."""
     rows = [dict(row) for row in connection.execute(_LISTED).mappings()]
-    keys = [base64.b64encode(seal(key)).decode() for key in _keys(connection)]
+    keys = [base64.b64encode(seal(connection, key)).decode() for key in _keys(connection)]
     return {"keys": keys if rows else [], "erased": rows}
 
 
@@ -207,6 +207,6 @@ def _keys(connection: Connection) -> list[bytes]:
 
 
 def _add(connection: Connection, key: bytes) -> bytes:
-    made = {"name": _KEY_NAME + hashlib.sha256(key).hexdigest()[:16], "value": seal(key)}
+    made = {"name": _KEY_NAME + hashlib.sha256(key).hexdigest()[:16], "value": seal(connection, key)}
     connection.execute(postgresql.insert(secrets).values(made).on_conflict_do_nothing(constraint="secrets_pkey"))
     return key

@@ -3,7 +3,7 @@
 The key is `ISSUANCE_SEALING_KEY`, or the lines of `ISSUANCE_SEALING_KEY_FILE`: any text of 32 characters or more. There
 may be several keys: the first one seals, and each of them opens, so to rotate a key, put a new one before it. Without a
 key a secret is kept as it is, and a dump of the database reveals it. Secrets that were kept before there was a key open
-all the same.
+all the same; once there is one, nothing is kept without it.
 """
 
 import base64
@@ -11,8 +11,10 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy import Connection, text
 
 from issuance.errors import SettingsError
 from issuance.settings import OwnSettings, read
@@ -20,12 +22,41 @@ from issuance.settings import OwnSettings, read
 _SHORTEST_KEY = 32
 #: What a sealed secret begins with, encrypted or not. A secret that was stored before there was sealing has neither.
 _ENCRYPTED, _PLAIN = b"sealed:1:", b"sealed:0:"
+# The keys of erased people's hashes are not among them: they can not be rotated.
+_KEPT = text("""
+    WITH kept AS (
+        SELECT value AS secret FROM secrets WHERE name NOT LIKE 'forgetting %'
+         UNION ALL SELECT unnest(secrets || api_key) FROM billers
+         UNION ALL SELECT signing_secret FROM webhooks
+         UNION ALL SELECT former_secret FROM webhooks WHERE former_until > clock_timestamp())
+    SELECT count(*) FILTER (WHERE substr(secret, 1, length(:encrypted)) = :encrypted) AS encrypted,
+           count(*) FILTER (WHERE substr(secret, 1, length(:encrypted)) <> :encrypted) AS plain
+      FROM kept
+""")
 
 
-def seal(secret: bytes) -> bytes:
-    """A secret as it is stored. Raises SettingsError if the given key can not be used."""
+class Kept(NamedTuple):
+    """How many secrets are encrypted, and how many stand in the database as they are."""
+
+    encrypted: int
+    plain: int
+
+
+def seal(connection: Connection, secret: bytes) -> bytes:
+    """A secret as it is stored. Raises SettingsError if the given key can not be used, and if none is given though
+    other secrets that this transaction sees are encrypted."""
     box = _box()
-    return _PLAIN + secret if box is None else _ENCRYPTED + box.encrypt(secret)
+    if box is not None:
+        return _ENCRYPTED + box.encrypt(secret)
+    if kept(connection).encrypted:
+        raise SettingsError("ISSUANCE_SEALING_KEY is not set, and other secrets in the database are encrypted with it")
+    return _PLAIN + secret
+
+
+def kept(connection: Connection) -> Kept:
+    """The secrets that this transaction sees and that can be rotated, counted."""
+    row = connection.execute(_KEPT, {"encrypted": _ENCRYPTED}).one()
+    return Kept(row.encrypted, row.plain)
 
 
 def unseal(stored: bytes) -> bytes:

@@ -121,10 +121,10 @@ def rotate(connection: Connection) -> None:
     """Sign with a new secret from now on. Tokens that the former one has signed are good until they expire, or until
     the next rotation."""
     present = _secret(connection)
-    made = {"name": _FORMER_NAME, "value": seal(present), "created_at": func.now()}
+    made = {"name": _FORMER_NAME, "value": seal(connection, present), "created_at": func.now()}
     former = postgresql.insert(secrets).values(made)
     connection.execute(former.on_conflict_do_update(constraint="secrets_pkey", set_=made))
-    fresh = {"value": seal(randomness.token_bytes(_SECRET_BYTES)), "created_at": func.now()}
+    fresh = {"value": seal(connection, randomness.token_bytes(_SECRET_BYTES)), "created_at": func.now()}
     connection.execute(update(secrets).where(secrets.c.name == _SECRET_NAME).values(fresh))
 
 
@@ -140,7 +140,7 @@ def _secret(connection: Connection) -> bytes:
     known = select(secrets.c.value).where(secrets.c.name == _SECRET_NAME)
     value = connection.execute(known).scalar()
     if value is None:
-        made = {"name": _SECRET_NAME, "value": seal(randomness.token_bytes(_SECRET_BYTES))}
+        made = {"name": _SECRET_NAME, "value": seal(connection, randomness.token_bytes(_SECRET_BYTES))}
         connection.execute(postgresql.insert(secrets).values(made).on_conflict_do_nothing(constraint="secrets_pkey"))
         value = connection.execute(known).scalar_one()
     return unseal(bytes(value))

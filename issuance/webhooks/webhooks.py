@@ -67,7 +67,7 @@ def create(
             webhook_id=webhook_id,
             url=url,
             events=sorted(set(events)),
-            signing_secret=seal(secret),
+            signing_secret=seal(connection, secret),
             leads=None if leads is None else list(dict.fromkeys(leads)),
             leads_since=None if leads is None else clocks.read(connection, brand_id).now,
         )
@@ -96,7 +96,11 @@ def rotate(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str
     rotated = connection.execute(
         update(webhooks)
         .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
-        .values(former_secret=webhooks.c.signing_secret, former_until=func.now() + OVERLAP, signing_secret=seal(secret))
+        .values(
+            former_secret=webhooks.c.signing_secret,
+            former_until=func.now() + OVERLAP,
+            signing_secret=seal(connection, secret),
+        )
     )
     if rotated.rowcount == 0:
         raise NotFound("There is no such webhook.")

@@ -14,6 +14,7 @@ from issuance.database.connections import engine_for, transaction
 from issuance.heartbeats import Heart
 from issuance.laws import verdicts
 from issuance.tenancy import brands
+from issuance.webhooks import webhooks
 from tests.database.cli import Cli
 
 
@@ -121,3 +122,25 @@ def test_a_brand_that_was_never_checked_is_told_of(
     with transaction(engine_for(url), brand_id) as connection:
         verdicts.keep(connection, brand_id, {1: 0})
     assert "checked" not in said(findings(cli, code=1), "look")
+
+
+def test_secrets_that_are_not_as_the_key_has_them_are_told_of(
+    cli: Cli, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that stand as they are though there is a key, and those that are encrypted where none is given."""
+    url = fresh_database()
+    monkeypatch.setenv("DATABASE_URL", url)
+    with transaction(engine_for(url)) as connection:
+        brand_id, _ = brands.create(connection, name="new", timezone="UTC", sandbox=False)
+    with transaction(engine_for(url), brand_id) as connection:
+        webhook_id = webhooks.create(connection, brand_id, "https://example.com/", ["credit.issued"])["id"]
+    monkeypatch.setenv("ISSUANCE_SEALING_KEY", "a sealing key of thirty-two letters")
+    assert "1 secret is kept as before there was a sealing key" in said(findings(cli, code=1), "look")
+    with transaction(engine_for(url), brand_id) as connection:
+        webhooks.rotate(connection, brand_id, webhook_id)
+    assert "1 secret is kept" in said(findings(cli, code=1), "look"), "the former one signs for a while"
+    with transaction(engine_for(url), brand_id) as connection:
+        connection.execute(text("UPDATE webhooks SET former_until = clock_timestamp()"))
+    assert "secrets" not in {one["about"] for one in findings(cli, code=1)}
+    monkeypatch.delenv("ISSUANCE_SEALING_KEY")
+    assert "no sealing key is given here" in said(findings(cli, code=1), "wrong")

@@ -45,8 +45,8 @@ def test_a_key_to_what_can_not_be_asked_holds_up_nobody(engine: Engine) -> None:
     """One that was kept before it was refused ended every look, in all brands, before anything was translated."""
     mapped = plugged_in(engine, New("mapped", ["user:password"], mapping=MAPPING))
     other = plugged_in(engine, New("stripe", [SECRET], KEY))
-    sealed = {"key": sealing.seal(b"a key to nothing"), "biller_id": mapped.biller_id}
     with transaction(engine, mapped.brand_id) as connection:
+        sealed = {"key": sealing.seal(connection, b"a key to nothing"), "biller_id": mapped.biller_id}
         connection.execute(text("UPDATE billers SET api_key = :key WHERE biller_id = :biller_id"), sealed)
     look(engine)
     assert (nights(mapped), nights(other)) == (0, 1)

@@ -8,11 +8,13 @@ from issuance.cli.diagnoses.findings import Finding
 from issuance.cli.diagnoses.here import of_machine, of_settings
 from issuance.cli.diagnoses.postgresql import of_postgresql
 from issuance.cli.diagnoses.processes import of_processes
+from issuance.cli.diagnoses.sealed import of_secrets
 from issuance.settings import Settings
 
 LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     of_settings,
     of_postgresql,
+    of_secrets,
     of_broker,
     of_processes,
     of_machine,

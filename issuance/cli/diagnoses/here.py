@@ -17,9 +17,9 @@ def of_settings(own: Settings) -> Iterator[Finding]:
     yield Finding("versions", "ok", f"Issuance {__version__}, schema {NEWEST}, Python {sys.version.split()[0]}")
     if own.sealing_key is None and own.sealing_key_file is None:
         do = "set ISSUANCE_SEALING_KEY_FILE, and keep it with your backups"
-        yield Finding("settings", "look", "there is no sealing key: a dump of the database reveals secrets", do)
+        yield Finding("settings", "look", "no sealing key is given: a dump of the database reveals secrets", do)
     else:
-        yield Finding("settings", "ok", "secrets are sealed at rest")
+        yield Finding("settings", "ok", "a sealing key is given")
     if own.public_url is not None:
         yield Finding("settings", "ok", f"links lead to {own.public_url}")
     elif own.host not in _LOCAL or own.oidc_issuer is not None:
