@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import limits
 from issuance.database import full, row_security
-from issuance.database.fragments import BRANDS_NOW, ENDED, due
+from issuance.database.fragments import BRANDS_NOW, ENDED, UNSETTLED, due
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
 from issuance.database.tables.webhooks import DISABLED_BY_HAND
@@ -17,14 +17,7 @@ from issuance.settings import OwnSettings, read
 MOST_COUNTED = 100_000
 
 _FIGURES = text(f"""
-    -- A membership in quarantine waits for a person, and has a figure of its own.
-    WITH unsettled AS MATERIALIZED (
-        SELECT e.received_at
-          FROM billing_events e
-          JOIN membership_schedules p USING (brand_id, membership_id)
-          JOIN schedules s USING (brand_id, schedule_id)
-         WHERE e.settled_at IS NULL AND s.quarantined_at IS NULL
-         LIMIT :most)
+    WITH unsettled AS MATERIALIZED (SELECT e.received_at FROM {UNSETTLED} LIMIT :most)
     SELECT (SELECT count(*) FROM (
                 SELECT FROM brands b
                   JOIN schedules s USING (brand_id) JOIN membership_schedules p USING (brand_id, schedule_id)

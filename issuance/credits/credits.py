@@ -77,6 +77,8 @@ def status_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[str]:
 
 #: Whether a credit is still out, in text: neither redeemed nor revoked. When it is expired depends on who asks.
 STILL_OUT = "redeemed_at IS NULL AND revoked_at IS NULL"
+#: Whether it is live or upcoming at `:now`, in text.
+LIVE_OR_UPCOMING = f"{STILL_OUT} AND expired_at IS NULL AND (expires_at IS NULL OR expires_at > :now)"
 
 
 def revision_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[int]:

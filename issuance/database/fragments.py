@@ -7,6 +7,11 @@ BRANDS_NOW = "coalesce(clock_now, clock_timestamp())"
 #: The statuses of memberships that are over.
 ENDED = "('{}')".format("', '".join(sorted(statuses.ENDED)))
 
+#: Accepted events `e` that no settling has seen, of memberships with a schedule `s`. One in quarantine is not among
+#: them: it waits for a person. It has a schedule of its own, which has the membership's id.
+UNSETTLED = """billing_events e JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
+     WHERE e.settled_at IS NULL AND s.quarantined_at IS NULL"""
+
 
 def due(by: str) -> str:
     """Whether a schedule `s` is due by an instant and is not quarantined."""

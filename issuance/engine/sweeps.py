@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
-from issuance.database.fragments import BRANDS_NOW, due
+from issuance.database.fragments import BRANDS_NOW, UNSETTLED, due
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
 from issuance.engine.rows import id_array
 from issuance.engine.schedules import MAY_BE_TRIED
@@ -93,14 +93,12 @@ _MEMBERSHIPS_DUE = text(f"""
        AND {due(":until")} AND {MAY_BE_TRIED}
      ORDER BY p.membership_id
 """)
-_UNSETTLED_EVENTS = """
-      FROM billing_events e JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
-     WHERE e.settled_at IS NULL AND s.quarantined_at IS NULL"""
-_FORGOTTEN = f"""{_UNSETTLED_EVENTS}
+_WAITED = f"""
+      FROM {UNSETTLED}
        AND e.received_at < clock_timestamp() - CAST(:older_than AS interval) AND {MAY_BE_TRIED}"""
 # Accepted events that nobody has settled: their hint was lost, or their membership was to be tried later. Of each brand
 # as many. Brands that have none cost nothing.
-_UNSETTLED = text(f"""
+_FORGOTTEN = text(f"""
     WITH RECURSIVE has_some (brand_id) AS (
          (SELECT brand_id FROM billing_events WHERE settled_at IS NULL ORDER BY brand_id LIMIT 1)
          UNION ALL
@@ -109,14 +107,12 @@ _UNSETTLED = text(f"""
            FROM has_some WHERE brand_id IS NOT NULL),
     waiting AS MATERIALIZED (
          SELECT b.brand_id FROM has_some b
-          WHERE brand_id IS NOT NULL AND EXISTS (SELECT {_FORGOTTEN} AND e.brand_id = b.brand_id) LIMIT :most)
+          WHERE brand_id IS NOT NULL AND EXISTS (SELECT {_WAITED} AND e.brand_id = b.brand_id) LIMIT :most)
     SELECT waiting.brand_id, forgotten.membership_id
-      FROM waiting, LATERAL (SELECT DISTINCT e.membership_id {_FORGOTTEN} AND e.brand_id = waiting.brand_id
+      FROM waiting, LATERAL (SELECT DISTINCT e.membership_id {_WAITED} AND e.brand_id = waiting.brand_id
                               LIMIT (SELECT :most / count(*) FROM waiting)) forgotten
 """)
-_HAS_UNSETTLED = text(f"""
-    SELECT EXISTS (SELECT {_UNSETTLED_EVENTS} AND e.brand_id = :brand_id)
-""")
+_HAS_UNSETTLED = text(f"SELECT EXISTS (SELECT FROM {UNSETTLED} AND e.brand_id = :brand_id)")
 
 
 class Sweep(NamedTuple):
@@ -178,7 +174,7 @@ def clock_for(connection: Connection, brand_id: UUID, membership_ids: Iterable[U
 def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUID, list[UUID]]:
     """Memberships whose accepted events have waited to be settled for longer than an interval, by brand."""
     found: dict[UUID, list[UUID]] = {}
-    for row in connection.execute(_UNSETTLED, {"older_than": older_than, "most": most}):
+    for row in connection.execute(_FORGOTTEN, {"older_than": older_than, "most": most}):
         found.setdefault(row.brand_id, []).append(row.membership_id)
     return found
 

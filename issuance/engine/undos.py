@@ -28,8 +28,7 @@ _MEANT = """
 _BY_OPERATOR = "revoked_by = 'operator', revoked_reason = :reason, revoked_actor = CAST(:actor AS jsonb)"
 _REVOKE = text(f"""
     UPDATE credits c SET revoked_at = :now, {_BY_OPERATOR}
-     WHERE {_MEANT} AND {credits.STILL_OUT}
-       AND c.expired_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > :now)
+     WHERE {_MEANT} AND {credits.LIVE_OR_UPCOMING}
     RETURNING c.credit_id
 """)
 # Credits that facts revoked become final too: facts can't restore them.
@@ -77,8 +76,7 @@ _FOUND_REDEEMED = text("""
 """)
 _REVOKE_ONE = text(f"""
     UPDATE credits c SET revoked_at = :now, {_BY_OPERATOR}
-     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND {credits.STILL_OUT}
-       AND c.expired_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > :now)
+     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND {credits.LIVE_OR_UPCOMING}
     RETURNING c.credit_id
 """)
 _ONE_FOR_GOOD = text(f"""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.credits.credits import STILL_OUT
+from issuance.credits.credits import LIVE_OR_UPCOMING
 from issuance.deciding.facts import Credit, StartMoved
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.laws.paper import Paper
@@ -20,7 +20,7 @@ OF_THE_ARCHIVED = text(f"""
       JOIN memberships m USING (brand_id, member_id)
       JOIN credits c USING (brand_id, membership_id)
      WHERE brand_id = :brand_id AND p.archived_at <= c.issued_at
-       AND {STILL_OUT} AND expired_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+       AND {LIVE_OR_UPCOMING}
      LIMIT :most
 """)
 

@@ -12,22 +12,18 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance import limits
-from issuance.database.fragments import due
+from issuance.database.fragments import UNSETTLED, due
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.laws.paper import Paper
 from issuance.tenancy import clock
 
 _BEGAN = text("SELECT now()")
 
-UNSETTLED_EVENTS = text("""
-    SELECT 'an event waits to be settled' AS wrong, event.membership_id, event.source, event.event_id,
-           event.type, event.received_at
-      FROM billing_events AS event
-      JOIN schedules AS own ON (own.brand_id, own.schedule_id) = (event.brand_id, event.membership_id)
-     WHERE event.brand_id = :brand_id AND event.settled_at IS NULL AND own.quarantined_at IS NULL
-       AND event.received_at < now() - make_interval(mins => :minutes)
-       AND event.time < :now
-     ORDER BY event.received_at
+UNSETTLED_EVENTS = text(f"""
+    SELECT 'an event waits to be settled' AS wrong, e.membership_id, e.source, e.event_id, e.type, e.received_at
+      FROM {UNSETTLED}
+       AND e.brand_id = :brand_id AND e.received_at < now() - make_interval(mins => :minutes) AND e.time < :now
+     ORDER BY e.received_at
      LIMIT :most
 """)
 
