@@ -1,5 +1,6 @@
-"""Insert the credits that are new, for any number of memberships in one statement."""
+"""Insert the credits that are new, for any number of memberships in one statement, and log them."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import islice
 from uuid import UUID
@@ -9,16 +10,19 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
+from issuance import limits, origins
 from issuance.credits import journal
 from issuance.credits.codes import new_codes
 from issuance.database.statements import Statement
 from issuance.deciding.facts import Credit, CreditKey
 from issuance.deciding.movements import Movement
+from issuance.deciding.reasons import Reason
 from issuance.engine.announcements import Happened, became
 from issuance.engine.bisection import Raced
 from issuance.engine.outcome import Outcome
 from issuance.engine.rows import Shared, columns_of, id_array, unnest
 from issuance.engine.settled import Settled
+from issuance.log import logger
 
 #: What credits of one kind have in common.
 _KIND = {
@@ -159,3 +163,25 @@ def _kind(
         "revoked_reason": None if why is None else why.value,
     }
     return tuple(said[name] if name in said else getattr(credit, name) for name in _KIND)
+
+
+def log(brand_id: UUID, run_id: UUID | None, settled: Sequence[Settled]) -> None:
+    """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""
+    number = sum(len(one.ids) for one in settled)
+    is_told = run_id is None and number < limits.current.settling.fewest_sharing
+    level = logging.INFO if is_told else logging.DEBUG
+    if not logging.getLogger().isEnabledFor(level):
+        return
+    for membership_id, outcome in ((one, some.outcome) for some in settled for one in some.ids):
+        for key in outcome.issued:
+            logger.log(
+                level,
+                "credit_issued",
+                brand=str(brand_id),
+                run=run_id and str(run_id),
+                membership=membership_id,
+                rule=str(key.credit_rule_id),
+                occurrence=key.period_start.isoformat(),
+                outcome=Reason.ISSUED.value,
+                **origins.told_of(membership_id),
+            )

@@ -6,16 +6,16 @@ Every settling comes through here, whether an event, the clock, a manual issue o
 idempotent: doing it again at the same `now` changes nothing.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection, event
 
-from issuance import limits, measures, origins
+from issuance import limits, measures
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, horizons, reminders, schedules, sweeps
+from issuance.engine import attempts, horizons, new_credits, reminders, schedules, sweeps
 from issuance.engine.bisection import Raced, write_all
 from issuance.engine.facts import load, together
 from issuance.engine.fingerprint import Fingerprints
@@ -223,7 +223,16 @@ class Settling:
         whose credits were used meanwhile: they must be settled again."""
         settled = self._hold_back(settled)
         given = settled if self._task.settles else [one for one in settled if one.outcome.gives]
-        refused = {one.ids[0]: why for one, why in write_all(self._connection, given, self._write, one_by_one)}
+        write_some = partial(
+            write,
+            self._connection,
+            self._brand_id,
+            told=self._told,
+            run_id=self._run_id,
+            by_hand=self._task.by_hand,
+            waited=self._waited,
+        )
+        refused = {one.ids[0]: why for one, why in write_all(self._connection, given, write_some, one_by_one)}
         raced = [one for one, why in refused.items() if isinstance(why, Raced) and try_again]
         failed = {**failed, **{one: why for one, why in refused.items() if one not in raced}}
         schedules.leave(self._connection, self._brand_id, refused)
@@ -239,14 +248,8 @@ class Settling:
             self._move_on(done, may_share=may_share)
         else:
             self._move_nearer(done)
-        self._log(done)
+        new_credits.log(self._brand_id, self._run_id, done)
         return raced
-
-    def _write(self, settled: Sequence[Settled]) -> None:
-        by_hand = self._task.by_hand
-        self._waited += write(
-            self._connection, self._brand_id, settled, told=self._told, run_id=self._run_id, by_hand=by_hand
-        )
 
     def _move_on(self, settled: Sequence[Settled], *, may_share: bool) -> None:
         states: dict[tuple[UUID | None, State], list[str]] = {}
@@ -279,24 +282,3 @@ class Settling:
         left = [id_ for was, one in zip(within, parted, strict=True) if was is not one for id_ in one.ids]
         schedules.leave(self._connection, self._brand_id, left)
         return parted
-
-    def _log(self, settled: Sequence[Settled]) -> None:
-        """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""
-        number = sum(len(one.ids) for one in settled)
-        is_told = self._run_id is None and number < limits.current.settling.fewest_sharing
-        level = logging.INFO if is_told else logging.DEBUG
-        if not logging.getLogger().isEnabledFor(level):
-            return
-        for membership_id, outcome in ((one, some.outcome) for some in settled for one in some.ids):
-            for key in outcome.issued:
-                logger.log(
-                    level,
-                    "credit_issued",
-                    brand=str(self._brand_id),
-                    run=self._run_id and str(self._run_id),
-                    membership=membership_id,
-                    rule=str(key.credit_rule_id),
-                    occurrence=key.period_start.isoformat(),
-                    outcome=Reason.ISSUED.value,
-                    **origins.told_of(membership_id),
-                )

@@ -35,8 +35,8 @@ class Meant(NamedTuple):
     promises: tuple[Promise, ...] | None = None
 
 
-class Task(ABC):
-    """What is done with each membership.
+class Task:
+    """What is done with each membership: it is settled, and nothing else. Those of runs do more.
 
     Memberships of equal facts of which the same is `meant` are decided once. So `decide` must ask for no ids: not of
     the membership, not of its guests, charges and credits.
@@ -48,46 +48,32 @@ class Task(ABC):
     #: something.
     settles: ClassVar[bool] = True
     #: Whether it may ask for what began before the horizon, so that the membership is loaded whole.
-    looks_back: ClassVar[bool] = True
+    looks_back: ClassVar[bool] = False
 
     def meant(self, membership: Membership, now: datetime) -> Meant:  # noqa: ARG002 - for tasks that know ids
         """What the task knows of a membership by ids, at the clock's `now`."""
         return Meant()
 
-    @abstractmethod
     def decide(
         self,
         membership: Membership,
-        meant: Meant,
+        meant: Meant,  # noqa: ARG002 - for tasks that know ids
         rules: Sequence[Rule],
         clock: BrandClock,
         listeners: Collection[Listener] = (),
     ) -> Outcome:
         """What becomes of a membership now. `rules`: all of its types; `listeners`: who is told of credits that expire
         soon."""
-
-
-class Settle(Task):
-    """Settling, and nothing else."""
-
-    looks_back: ClassVar[bool] = False
-
-    def decide(
-        self,
-        membership: Membership,
-        meant: Meant,  # noqa: ARG002 - it is for everybody
-        rules: Sequence[Rule],
-        clock: BrandClock,
-        listeners: Collection[Listener] = (),
-    ) -> Outcome:
         return outcome_of(membership, rules, clock, listeners)
 
 
-SETTLE = Settle()
+SETTLE = Task()
 
 
-class PlannedTask(Task):
+class PlannedTask(Task, ABC):
     """A task that counts its own decisions, and can say them as a plan without doing them."""
+
+    looks_back: ClassVar[bool] = True
 
     @abstractmethod
     def begin(

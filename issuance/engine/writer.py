@@ -79,10 +79,11 @@ def write(
     told: Set[str],
     run_id: UUID | None = None,
     by_hand: bool = False,
-) -> list[float]:
-    """Write what settling came to for memberships. Returns for how long (in seconds) each event had waited
-    that was settled. Raises Raced if a credit changed since it was read. `told`: the types of events that webhooks
-    listen to.
+    waited: list[float],
+) -> None:
+    """Write what settling came to for memberships. Raises Raced if a credit changed since it was read. `told`: the
+    types of events that webhooks listen to; `waited`: where it is noted for how long (in seconds) each event had waited
+    that was settled.
 
     The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones. What a person
     let out is the run's that asked for it by hand.
@@ -99,11 +100,11 @@ def write(
     journal.note(connection, brand_id, _moved(settled))
     read_models.write_listed(connection, brand_id, outcomes)
     read_models.write_charges(connection, brand_id, settled)
-    waited = _settle_events(connection, brand_id, settled)
+    just_settled = _settle_events(connection, brand_id, settled)
     announcements.announce(connection, brand_id, settled, happened, told)
     if "credit.expiring" in told:
         reminders.tell(connection, brand_id, settled)
-    return waited
+    waited += just_settled
 
 
 def _moved(settled: Sequence[Settled]) -> Iterator[tuple[UUID, Movement]]:

@@ -177,10 +177,10 @@ def test_what_was_redeemed_while_it_was_taken_back_is_flagged(club: Club, monkey
     club.tell("membership.status_changed", "2031-01-30T11:00", {"membership_id": str(member), "status": "cancelled"})
     write, raced = writer.write, itertools.count()
 
-    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> list[float]:
+    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> None:
         if next(raced) == 0:
             club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-01-31T12:00Z'")
-        return write(*args, **kwargs)
+        write(*args, **kwargs)
 
     monkeypatch.setattr(pipeline, "write", redeemed_meanwhile)
     club.settle([member])

@@ -161,11 +161,11 @@ def test_a_credit_redeemed_between_reading_and_writing_is_not_lost(
     club.move_clock("2031-02-28")
     raced: list[int] = []
 
-    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> list[float]:
+    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> None:
         if not raced:
             raced.append(1)
             club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-02-27T12:00Z'")
-        return write(*args, **kwargs)
+        write(*args, **kwargs)
 
     monkeypatch.setattr(pipeline, "write", redeemed_meanwhile)
     run = club.sweep()

@@ -41,7 +41,7 @@ from issuance.engine.outcomes import outcome_of
 from issuance.engine.replays import Replay, Span
 from issuance.engine.rules import RuleBook
 from issuance.engine.states import State
-from issuance.engine.tasks import Settle, Task
+from issuance.engine.tasks import SETTLE, Task
 from tests.unit.club import Life, clock_at
 from tests.unit.lives import lives, nows, others
 
@@ -244,7 +244,7 @@ def tasks(life: Life) -> list[Task]:
     promised = {membership.membership_id: [row]}
     own = Members(frozenset(), frozenset({membership.membership_id}))
     return [
-        Settle(),
+        SETTLE,
         *(ManualIssue(rule_id, True, *which) for which in ((None, None), (own, None), (None, promised))),
         *(Replay(Span(None, None, date.min, date.max), which) for which in (None, promised)),
     ]
@@ -261,7 +261,7 @@ def kinds(task: type) -> set[str]:
 def test_a_task_decides_by_no_ids(life: Life, data: st.DataObject) -> None:
     """What it knows by ids it says before it decides: so those of equal facts share an outcome only if the same is
     meant for each."""
-    assert {type(task).__name__ for task in tasks(life)} == kinds(Task), "each kind of task is tried"
+    assert {type(task).__name__ for task in tasks(life)} == kinds(Task) | {Task.__name__}, "each kind of task is tried"
     now = data.draw(nows(life))
     membership, rules, clock = life.membership, life.rules_at(now), clock_at(now, life.zone)
     for task in tasks(life):
