@@ -109,7 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.provider = oidc.provider_of(settings)
     app.state.rates = Rates(settings.redis_url, settings)
-    app.state.fair = Fair(THREADS, PATIENCE)
+    app.state.fair = Fair(THREADS, PATIENCE, computing=True)
     app.state.looking, app.state.looking_at_tokens = FairThreads(LOOKING), FairThreads(LOOKING_AT_TOKENS)
     app.state.stopping = stopping.State()
     app.state.secrets = {

@@ -5,6 +5,10 @@ owners who have nothing under way: the next one to come gets a place at once, wh
 owners ask, each has at most a share. Then an owner whose latest requests took long has one place at a time, and one
 whose request is taking long has one beside it: slow requests would soon fill all the places that they may have.
 
+Where work needs the processor (`computing`), the share is one place: Python runs one thread at a time, so with more an
+owner would delay the others and be done no sooner. And the owner who takes most of the time rests after a request, for
+as long as that took: there is time for the others.
+
 A request that waits for its turn is dropped when its client is gone: it never begins. A bounded number of requests of
 each owner waits, and one more is refused at once: it would be held in memory, and get its turn too late.
 """
@@ -14,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from math import exp
 from time import monotonic
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -25,6 +30,8 @@ from issuance.errors import IssuanceError
 ABOUT = 1.0
 #: Seconds from which on an owner's latest requests count as long, and the weight of the last one in their average.
 LONG, NEWS = 0.05, 0.25
+#: Of requests that took as many seconds the owner who takes most of the time rests, for at most so many seconds.
+WORTH_A_REST, MOST_REST = 0.01, 0.25
 #: How many owners' averages are remembered; when there is one more, all are forgotten.
 _MOST_KNOWN = 10_000
 
@@ -56,7 +63,10 @@ class Fair:
     """At most `most` places, of which each owner has a part. Others wait, for at most `patience` seconds, and at most
     `most_waiting` of an owner. For one event loop."""
 
-    def __init__(self, most: int, patience: float | None = None, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, most: int, patience: float | None = None, most_waiting: int = MOST_WAITING, *, computing: bool = False
+    ) -> None:
+        self._computing = computing
         self.make_room(most)
         self._patience, self._most_waiting = patience, most_waiting
         self._working: Counter[Hashable] = Counter()
@@ -65,13 +75,16 @@ class Fair:
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         #: How long an owner's latest requests took.
         self._took: dict[Hashable, float] = {}
+        #: How many seconds an owner's requests took lately, and when that was counted; what ends an owner's rest.
+        self._spent: dict[Hashable, tuple[float, float]] = {}
+        self._rests: dict[Hashable, asyncio.TimerHandle] = {}
         #: Who asked last and when, and when somebody else asked last.
         self._latest: tuple[Hashable, float] = (None, -ABOUT)
         self._another = -ABOUT
 
     def make_room(self, most: int) -> None:
         """Have `most` at once from now on."""
-        self._most, self._share = most, max(1, most // 2)
+        self._most, self._share = most, 1 if self._computing else max(1, most // 2)
         # One owner may take the rest, and another one of the last: two do not take all, as far as there are several.
         last = max(most // 4, min(2, most // 2)) if most > 2 else 0
         self._alone = most - last
@@ -97,6 +110,8 @@ class Fair:
             if not self._began[owner]:
                 del self._began[owner]
             self._learn(owner, monotonic() - began)
+            if self._computing:
+                self._rest(owner, monotonic() - began)
             self._end(owner)
 
     def is_wanted(self, owner: Hashable) -> bool:
@@ -110,27 +125,53 @@ class Fair:
         self._latest = owner, monotonic()
 
     def _is_free(self, owner: Hashable) -> bool:
+        if owner in self._rests and self._are_others(owner):
+            return False
         if not self._working[owner]:
             return self._working.total() < self._most
         return self._working[owner] < self._own(owner) and self._working.total() < self._alone
 
     def _own(self, owner: Hashable) -> int:
         """How many an owner may have under way now."""
-        latest, at = self._latest
-        others = self._another if latest == owner else at
-        now = monotonic()
-        if now - others >= ABOUT:
+        if not self._are_others(owner):
             return self._alone
         if self._took.get(owner, 0.0) > LONG:
             return 1
         oldest = self._began.get(owner)
-        return min(2, self._share) if oldest and now - oldest[0] > LONG else self._share
+        takes_long = oldest is not None and monotonic() - oldest[0] > LONG
+        return min(2, self._most // 2) if takes_long else self._share
+
+    def _are_others(self, owner: Hashable) -> bool:
+        """Whether somebody beside this owner asked just now."""
+        latest, at = self._latest
+        return monotonic() - (self._another if latest == owner else at) < ABOUT
 
     def _learn(self, owner: Hashable, seconds: float) -> None:
         if len(self._took) > _MOST_KNOWN:
             self._took.clear()
         before = self._took.get(owner, seconds)
         self._took[owner] = before + NEWS * (seconds - before)
+
+    def _rest(self, owner: Hashable, seconds: float) -> None:
+        """Let the owner who takes most of the time rest after a request."""
+        now = monotonic()
+        if len(self._spent) > _MOST_KNOWN:
+            self._spent.clear()
+        spent, at = self._spent.get(owner, (0.0, now))
+        spent = spent * exp((at - now) / ABOUT) + seconds
+        self._spent[owner] = spent, now
+        if seconds < WORTH_A_REST or not self._are_others(owner):
+            return
+        self._spent = {one: (much, at) for one, (much, at) in self._spent.items() if now - at < ABOUT}
+        if all(much <= spent for much, _ in self._spent.values()):
+            if owner in self._rests:
+                self._rests[owner].cancel()
+            rest = min(seconds, MOST_REST)
+            self._rests[owner] = asyncio.get_running_loop().call_later(rest, self._rested, owner)
+
+    def _rested(self, owner: Hashable) -> None:
+        del self._rests[owner]
+        self._hand_on()
 
     async def _wait(self, owner: Hashable) -> None:
         loop = asyncio.get_running_loop()
@@ -164,6 +205,10 @@ class Fair:
         self._working[owner] -= 1
         if not self._working[owner]:
             del self._working[owner]
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give the places that are free to those who wait."""
         while free := [one for one in self._waiting if self._is_free(one)]:
             following = min(free, key=self._working.__getitem__)
             place = self._waiting[following][0]

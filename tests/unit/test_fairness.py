@@ -33,8 +33,8 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 class Desk:
     """Some who ask for places, and who has got one, in their order."""
 
-    def __init__(self, most: int) -> None:
-        self.fair = Fair(most)
+    def __init__(self, most: int, computing: bool) -> None:
+        self.fair = Fair(most, computing=computing)
         self.working: list[Hashable] = []
         self._ends: dict[Hashable, list[asyncio.Event]] = {}
         self._asked: list[asyncio.Task[None]] = []
@@ -68,9 +68,9 @@ class Desk:
 Scene = Callable[[Desk], Coroutine[Any, Any, None]]
 
 
-def played(scene: Scene, most: int = 8) -> None:
+def played(scene: Scene, most: int = 8, *, computing: bool = False) -> None:
     async def play() -> None:
-        desk = Desk(most)
+        desk = Desk(most, computing)
         await scene(desk)
         await desk.end_all()
         assert desk.fair._waiting == {}
@@ -135,6 +135,49 @@ def test_who_is_alone_again_has_its_places_back(time: Time) -> None:
         assert desk.working == ["flood"] * 6
 
     played(scene)
+
+
+def test_where_the_processor_is_needed_each_has_one_at_a_time() -> None:
+    """While others are about: more threads of one would delay theirs, and be done no sooner."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.ask("flood", 100)
+        assert desk.working == ["flood"] * 6
+        await desk.ask("till")
+        await desk.end("till")
+        for _ in range(6):
+            await desk.end("flood")
+        assert desk.working == ["flood"]
+
+    played(scene, computing=True)
+
+
+def test_who_takes_most_of_the_time_rests_after_a_request(time: Time) -> None:
+    """For as long as it took; whoever takes less does not. Who waits meanwhile is worked on once the rest is over."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.ask("flood", 3)
+        time.now += 3 * fairness.WORTH_A_REST
+        await desk.ask("till", 2)
+        await desk.end("flood")
+        await desk.end("flood")
+        time.now += fairness.WORTH_A_REST
+        await desk.end("till")
+        assert desk.working == ["till"]
+        await asyncio.sleep(4 * fairness.WORTH_A_REST)
+        assert desk.working == ["till", "flood"]
+
+    played(scene, most=4, computing=True)
+
+
+def test_who_is_alone_does_not_rest(time: Time) -> None:
+    async def scene(desk: Desk) -> None:
+        await desk.ask("flood", 100)
+        time.now += 1.0
+        await desk.end("flood")
+        assert desk.working == ["flood"] * 6
+
+    played(scene, computing=True)
 
 
 def test_who_has_the_fewest_is_next() -> None:
