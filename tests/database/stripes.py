@@ -17,6 +17,7 @@ from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
+from issuance.database.fragments import ENDED
 from issuance.engine import arrivals
 from issuance.tenancy import brands
 from tests.stripe import SECRET
@@ -29,6 +30,10 @@ _CREDITS = text("""
      WHERE c.brand_id = :brand_id AND c.revoked_at IS NULL
      ORDER BY c.period_start, g.lead_booker DESC, g.name
 """)
+_GOING_ON = text(
+    "SELECT b.source_ref FROM memberships m JOIN biller_memberships b USING (brand_id, membership_id)"
+    f" WHERE m.brand_id = :brand_id AND m.status NOT IN {ENDED}"
+)
 _STATES = text("SELECT delivery_id, state, code, waits_for FROM biller_deliveries WHERE brand_id = :brand_id")
 
 
@@ -87,6 +92,12 @@ class Club:
             said = f"{row.period_start} {self.kinds[row.credit_rule_id]}"
             found.setdefault(row.membership_id, []).append(said if row.lead_booker else f"{said} {row.name}")
         return {membership_id: sorted(held) for membership_id, held in found.items()}
+
+    def going_on(self) -> set[str]:
+        """The subscriptions of memberships that have not ended."""
+        with transaction(self.engine, self.brand_id) as connection:
+            rows = connection.execute(_GOING_ON, {"brand_id": self.brand_id})
+            return {row.source_ref.partition("/")[0] for row in rows}
 
     def facts(self, subscription: str | None = None, item: str = "") -> list[tuple[Any, ...]]:
         """What was told, in order: type, time, data."""

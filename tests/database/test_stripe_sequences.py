@@ -45,6 +45,8 @@ def _life(sequence: dict[str, Any]) -> HardLife:
 
 LIVES = [*map(_life, SEQUENCES), *hard_lives(), *rare_lives(), *free_lives()]
 EVENTS = [event for life in LIVES for event in life.events]
+#: The subscriptions that have ended: nothing goes on after that.
+ENDED = {event["data"]["object"]["id"] for event in EVENTS if event["type"] == "customer.subscription.deleted"}
 
 
 def owed_of(lives: list[HardLife]) -> dict[UUID, list[str]]:
@@ -75,6 +77,7 @@ def test_each_life_gives_the_credits_worked_out_by_hand(engine: Engine) -> None:
     club.settle(SETTLED_AT)
     assert named(club.held()) == named(owed_of(LIVES))
     assert club.why() == set()
+    assert club.going_on() & ENDED == set()
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -94,3 +97,4 @@ def test_any_order_and_any_repetition_gives_the_same(engine: Engine, seed: int) 
     club.settle(SETTLED_AT)
     assert named(club.held()) == named(owed_of(LIVES))
     assert club.why() == set()
+    assert club.going_on() & ENDED == set()

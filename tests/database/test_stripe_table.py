@@ -131,7 +131,7 @@ def _() -> tuple[Life, Said]:
 def _() -> tuple[Life, Said]:
     life = Life("row_no_card", **TRIAL, billing_cycle_anchor=stamp("2031-01-29 10:30"))
     life.end("2031-01-29 10:30")
-    return life, ["signed_up 2031-01-29 2031-01-29 P1M", "status_changed cancelled ends_on=2031-01-29"]
+    return life, ["signed_up 2031-01-29 2031-01-29 P1M", *["status_changed cancelled ends_on=2031-01-29"] * 2]
 
 
 @row("`trial_end` moved while `trialing`")
@@ -146,7 +146,7 @@ def _() -> tuple[Life, Said]:
 def _() -> tuple[Life, Said]:
     life = Life("row_trial_over", **TRIAL, billing_cycle_anchor=stamp("2031-01-29 10:30"))
     life.change("2031-01-29 10:30", status="paused")
-    return life, ["signed_up 2031-01-29 2031-01-29 P1M", "status_changed paused ends_on=None"]
+    return life, ["signed_up 2031-01-29 2031-01-29 P1M", *["status_changed paused ends_on=None"] * 2]
 
 
 @row("`billing_cycle_anchor` reset, or another interval")

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from tests.stripe import owed
-from tests.stripe.lives import START, Life, stamp
+from tests.stripe.lives import START, Life, item, stamp
 from tests.stripe.owed import APR, FEB, JAN, MAR, HardLife, Owed, gold, owes
 
 _LIVES: list[Any] = []
@@ -240,6 +240,52 @@ def _() -> tuple[Any, Owed]:
         life.end(ended)
         lives.append(life)
     return tuple(lives), {key: owed for life in lives for key, owed in owes(life).items()}
+
+
+def _back(name: str, *items: Any) -> Life:
+    """An end with the trial is asked for, and taken back on the morning of the trial's last day."""
+    end, asked = "2031-01-29 10:30", "2031-01-20 09:00"
+    life = _with_trial(f"back_{name}", end, items=items)
+    life.change(asked, cancel_at_period_end=True, cancel_at=stamp(end), canceled_at=stamp(asked))
+    life.change("2031-01-29 07:00", cancel_at_period_end=False, cancel_at=None, canceled_at=None)
+    return life
+
+
+@tells("who leaves on the last day of a trial, after an end was taken back that morning")
+def _() -> tuple[Any, Owed]:
+    """What is said in between lifts no end that comes after it, of all or of one item."""
+    life, both = _back("all"), [item("si_back_a"), item("si_back_b", "price_silver")]
+    life.state["canceled_at"] = stamp("2031-01-29 09:00")
+    life.end("2031-01-29 09:00")
+    of_two = _back("item", *both)
+    of_two.change("2031-01-29 09:00", items={"object": "list", "data": both[:1]})
+    of_two.end("2031-01-29 10:00")
+    return (life, of_two), owes(life) | owes(of_two) | {(of_two.id, "si_back_b"): []}
+
+
+@tells("a pause after a trial, after an end was taken back that morning", lasting=False)
+def _() -> tuple[Any, Owed]:
+    life = _back("nobody_pays")
+    life.change("2031-01-29 10:30", status="paused")
+    return life, owes(life)
+
+
+@tells("a trial that was paid after, and ended within the hour")
+def _() -> tuple[Any, Owed]:
+    """It would have ended by itself without a card: there was one, and what was paid for began."""
+    end, after = "2031-01-29 10:30", "2031-02-28 10:30"
+    settings = {"end_behavior": {"missing_payment_method": "cancel"}}
+    lives = []
+    for name in ("period", "asked"):
+        life = _with_trial(f"paid_{name}", end, trial_settings=settings)
+        life.change(end, status="active")
+        life.state |= {"current_period_start": stamp(end)} if name == "period" else {}
+        life.bill("paid", end, after, ("paid", "2031-01-29 10:31"))
+        life.state |= {"canceled_at": stamp("2031-01-29 11:15")}
+        life.state |= {"cancellation_details": {"reason": "cancellation_requested"}} if name == "asked" else {}
+        life.end("2031-01-29 11:15")
+        lives.append(life)
+    return tuple(lives), {key: owed for life in lives for key, owed in owes(life, *gold("2031-01-29")).items()}
 
 
 def free_lives() -> list[HardLife]:

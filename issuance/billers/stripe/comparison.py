@@ -9,7 +9,7 @@ from issuance.billers.adapter import Json, Known, Translation, Unmappable
 from issuance.billers.stripe import payloads, signing_up, starts, subscriptions, told
 from issuance.billers.stripe.dates import Dates, dates_of, is_turn, seconds
 from issuance.billers.stripe.payloads import Item, instant, stamp_of
-from issuance.billers.stripe.standings import Standing, announcement, standing_of, stands_since, status_event
+from issuance.billers.stripe.standings import Standing, announcement, from_the_start, standing_of, status_event
 from issuance.deciding.calendar import day_of, midnight
 
 
@@ -44,7 +44,8 @@ class Comparison:
         told_at, status, ends_on = self._note.get("status", [self._note["type"][0], "active", None])
         if standing.status == status and (ends == ends_on or status == "cancelled"):
             return
-        at = max(self._since(standing, status, told_at), told_at)
+        since = self._since(standing, status, told_at)
+        at = max(since, told_at)
         if at == told_at and "status" in self._note:
             at += 1
         fact, noted = status_event(
@@ -58,7 +59,9 @@ class Comparison:
             keeps_status=standing.status == status,
         )
         told.note_standing(self._note, at, *noted)
-        self._found.events += [*announcement(self._ref, self._membership_id, self._subscription, dates), fact]
+        announced = announcement(self._ref, self._membership_id, self._subscription, dates)
+        unbegun = from_the_start(self._ref, self._membership_id, self._subscription, standing, since, dates)
+        self._found.events += [*announced, *unbegun, fact]
 
     def _ends_taken_back(self, dates: Dates, stands: list[Any]) -> None:
         """For each announced end whose day came without an end, tell that it was taken back before: what has ended at
@@ -83,16 +86,15 @@ class Comparison:
 
     def _since(self, standing: Standing, was: str, told_at: int) -> int:
         """Since when the subscription stands so."""
-        dates = dates_of(self._note, self._known.zone)
         if standing.status == "cancelled":
-            return stands_since(self._subscription, standing, standing.ends or self._now, dates)
+            return standing.ends or self._now
         if standing.status == was:  # an end was announced, or taken back
             asked_at = stamp_of(self._subscription.get("canceled_at"))
             ends = standing.ends is not None or standing.at_period_end
             return asked_at if asked_at is not None and ends else self._now
         trial_end = stamp_of(self._subscription.get("trial_end"))
         if self._subscription.get("status") == "paused" and trial_end is not None and not self._paid_since(trial_end):
-            return stands_since(self._subscription, standing, trial_end, dates)
+            return trial_end
         if was == "paused":
             # It resumed at the latest when an invoice was collected again.
             resumed = [self._note.get("resumes"), *self._note.get("collected", [])]

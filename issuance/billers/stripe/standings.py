@@ -48,13 +48,23 @@ def standing_of(subscription: Json) -> Standing:
     return Standing(status, max(ends, default=None), at_period_end=True)
 
 
-def stands_since(subscription: Json, standing: Standing, at: int, dates: Dates) -> int:
-    """Since when a subscription, or an item of it, stands as it came to stand at an instant. If nobody can pay after a
-    trial, or it ends within the trial, it stands so since the membership's start at the latest, which is a date."""
+def from_the_start(
+    ref: str, membership_id: UUID, subscription: Json, standing: Standing, at: int, dates: Dates
+) -> list[told.Event]:
+    """The fact that a subscription, or an item of it, stands from its start on as it came to stand at an instant:
+    where nothing came after its trial, because it ended within it or nobody can pay. A start is a date, and may have
+    come before that instant. That instant is told too: what is said between the two lifts only this one."""
     trial_end = stamp_of(subscription.get("trial_end"))
     if trial_end is None or not _has_not_begun(subscription, standing, at, trial_end):
-        return at
-    return min(at, seconds(midnight(dates.of(trial_end), dates.calendar.zone)))
+        return []
+    starts_on = dates.of(trial_end)
+    since = seconds(midnight(starts_on, dates.calendar.zone))
+    if at <= since:
+        return []
+    ends = starts_on if standing.status == "cancelled" else standing.ends_on(dates, at)
+    ends_on = None if ends is None else ends.isoformat()
+    name = f"status/{LIFE.index(standing.status)}/from_the_start/{since}"
+    return [fact_of(ref, membership_id, name, since, standing.status, ends_on, keeps_status=False)]
 
 
 def _has_not_begun(subscription: Json, standing: Standing, at: int, trial_end: int) -> bool:
@@ -63,9 +73,20 @@ def _has_not_begun(subscription: Json, standing: Standing, at: int, trial_end: i
         return abs(at - trial_end) <= _AT_TRIAL_END
     if standing.status != "cancelled":
         return False
-    # Only where Stripe ends it by itself may it end a little later than the trial.
+    ends = standing.ends or at
+    return ends <= trial_end or (
+        ends <= trial_end + _AT_TRIAL_END and _ended_for_want_of_a_card(subscription, trial_end)
+    )
+
+
+def _ended_for_want_of_a_card(subscription: Json, trial_end: int) -> bool:
+    """Whether Stripe ended a subscription by itself with its trial, a moment later at most: what is paid for after a
+    trial has begun a period, and what somebody ends says so."""
     without_card = payloads.part(subscription, "trial_settings", "end_behavior").get("missing_payment_method")
-    return (standing.ends or at) <= trial_end + (_AT_TRIAL_END if without_card == "cancel" else 0)
+    asked = payloads.part(subscription, "cancellation_details").get("reason") == "cancellation_requested"
+    of = (subscription, *payloads.listed(subscription.get("items")))
+    began = max((stamp_of(one.get("current_period_start")) or 0 for one in of), default=0)
+    return without_card == "cancel" and not asked and began < trial_end
 
 
 def _status_of(subscription: Json) -> str:

@@ -14,7 +14,7 @@ from issuance.billers.stripe.dates import dates_of, seconds
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, part, stamp_of
 from issuance.billers.stripe.shifts import Shift
 from issuance.billers.stripe.signing_up import Record
-from issuance.billers.stripe.standings import Standing, announcement, standing_of, stands_since, status_event
+from issuance.billers.stripe.standings import Standing, announcement, from_the_start, standing_of, status_event
 from issuance.deciding.calendar import day_of, midnight
 
 CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
@@ -129,10 +129,10 @@ class _Change(NamedTuple):
             membership_id = told.membership_of(self.subscription_id, item_id)
             ref = told.ref_of(self.subscription_id, item_id)
             standing, dates = Standing("cancelled", self.at), dates_of(note, self.known.zone)
-            at = stands_since(self.subscription, standing, self.at, dates)
-            fact, noted = status_event(ref, membership_id, note, "", at, standing, dates)
-            told.note_standing(note, at, *noted)
-            self.found.events.append(fact)
+            fact, noted = status_event(ref, membership_id, note, "", self.at, standing, dates)
+            told.note_standing(note, self.at, *noted)
+            unbegun = from_the_start(ref, membership_id, self.subscription, standing, self.at, dates)
+            self.found.events += [*unbegun, fact]
 
     def _tell_status(self, note: told.Note, ref: str, membership_id: UUID) -> None:
         named = _STATUS & set(self.previous)
@@ -140,7 +140,7 @@ class _Change(NamedTuple):
             return
         keeps = bool(named) and named <= _ENDS and self.notice.kind != DELETED
         standing, dates = standing_of(self.subscription), dates_of(note, self.known.zone)
-        at = stands_since(self.subscription, standing, self.at, dates)
+        at = self.at
         fact, noted = status_event(
             ref, membership_id, note, self.notice.delivery_id, at, standing, dates, keeps_status=keeps
         )
@@ -154,7 +154,8 @@ class _Change(NamedTuple):
             shifts.note_shift(note, Shift(at, before, after, self.notice.delivery_id, keeps))
         if (resumes := stamp_of(part(self.subscription, "pause_collection").get("resumes_at"))) is not None:
             note["resumes"] = resumes
-        self.found.events += [*announcement(ref, membership_id, self.subscription, dates), fact]
+        unbegun = from_the_start(ref, membership_id, self.subscription, standing, at, dates)
+        self.found.events += [*announcement(ref, membership_id, self.subscription, dates), *unbegun, fact]
         self.found.events += shifts.tell_last(note, ref, membership_id)
 
     def _tell_dates(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
