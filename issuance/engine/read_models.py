@@ -1,6 +1,7 @@
 """What lists show, kept beside the facts: the guests of an order, its charges, status, type and dates, as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -54,12 +55,17 @@ _CHARGES = Statement("""
 
 def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
     """Update the guests of orders that have news and whose party has changed at some time."""
+    own = [(one.membership, one.outcome.now) for one in settled if one.itself]
+    write_parties(connection, brand_id, [(membership, now) for membership, now in own if membership.has_news(now)])
+
+
+def write_parties(connection: Connection, brand_id: UUID, parties: Iterable[tuple[Membership, datetime]]) -> None:
+    """Update the guests of memberships whose party has changed at some time, each as it is at an instant."""
     rows = [
         row
-        for one in settled
-        if one.itself and any(event.type == GUESTS_CHANGED for event in one.membership.events)
-        if one.membership.has_news(one.outcome.now)
-        for row in _guests(one.membership, one.outcome)
+        for membership, now in parties
+        if any(event.type == GUESTS_CHANGED for event in membership.events)
+        for row in _guests(membership, now)
     ]
     if rows:
         # At first nobody is lead booker, because an order has only one at a time.
@@ -67,12 +73,12 @@ def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settl
         connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in rows])
 
 
-def _guests(membership: Membership, outcome: Outcome) -> list[dict[str, Any]]:
+def _guests(membership: Membership, now: datetime) -> list[dict[str, Any]]:
     """Everyone who was ever on the order, as the latest facts say."""
     rows: dict[UUID, dict[str, Any]] = {}
     for place, listed in membership.named.items():
         event = membership.events[place]
-        if event.time > outcome.now:
+        if event.time > now:
             continue
         present = dict(zip(listed, event.data["guests"], strict=True))
         for guest_id in rows.keys() - {who.guest_id for who in listed}:

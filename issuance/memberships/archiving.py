@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, text
 from uuid_utils.compat import uuid7
@@ -14,6 +17,8 @@ from issuance.credits import credits, holders
 from issuance.database.fragments import ENDED
 from issuance.database.tables import credits as credits_table
 from issuance.engine import schedules
+from issuance.engine.facts import FactLimit, load
+from issuance.engine.read_models import write_parties
 from issuance.errors import Invalid
 from issuance.members import members, wallets
 from issuance.tenancy import clock as clocks
@@ -45,8 +50,13 @@ _ON_ORDERS = text(f"""
            m.status IN {ENDED} AND NOT EXISTS (
                SELECT FROM billing_events e
                 WHERE (e.brand_id, e.membership_id) = (:brand_id, m.membership_id)
-                  AND (e.settled_at IS NULL OR e.time > :now)) AS ended
-      FROM memberships m
+                  AND (e.settled_at IS NULL OR e.time > :now)) AS ended,
+           EXISTS (
+               SELECT FROM billing_events e
+                WHERE (e.brand_id, e.membership_id) = (:brand_id, m.membership_id)
+                  AND e.type = 'membership.guests_changed' AND e.time <= :now
+                  AND (e.settled_at IS NULL OR e.time > s.settled_at)) AS has_news_of_guests
+      FROM memberships m JOIN schedules s ON (s.brand_id, s.schedule_id) = (m.brand_id, m.membership_id)
      WHERE m.brand_id = :brand_id
        AND m.membership_id = ANY(ARRAY(
            SELECT membership_id FROM memberships WHERE brand_id = :brand_id AND member_id = :member_id
@@ -89,6 +99,9 @@ def archive(
     schedules.wake(connection, brand_id, [row.membership_id for row in orders], clock.now)
     now = clocks.once_locked(connection, brand_id, clock).now
     locked = connection.execute(_ON_ORDERS, {**parameters, "now": now}).all()
+    for row in locked:
+        if row.has_news_of_guests:
+            _list_guests(connection, brand_id, clock.zone, row.membership_id, now)
     own = [row.membership_id for row in locked if row.own]
     ending = [row.membership_id for row in locked if row.own and not row.ended]
     told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])
@@ -106,6 +119,13 @@ def archive(
     if retained is None:
         retained = wallets.read(connection, brand_id, external_user_id)["balance"] > 0
     return Removed(told.membership_ids, retained)
+
+
+def _list_guests(connection: Connection, brand_id: UUID, zone: ZoneInfo, membership_id: UUID, now: datetime) -> None:
+    """Bring the guests of an order up to date, as its settling will do: who they are decides who loses what is out."""
+    with suppress(FactLimit):  # no settling will ever do it
+        (membership,) = load(connection, brand_id, zone, [membership_id], with_credits=False)
+        write_parties(connection, brand_id, [(membership, now)])
 
 
 def _theirs(brand_id: UUID, member_id: UUID, own: list[UUID]) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from issuance.billing import events
 from issuance.corrections import desk
 from issuance.corrections.wanted import Transfer
 from issuance.database.connections import transaction
@@ -84,6 +85,34 @@ def test_a_list_ahead_does_not_say_yet_who_a_guest_is(biller: Biller, now: str |
     biller.paid("2031-03-01", "2031-04-01")
     given = [row.period_start.month for row in biller.book() if row.name == "Ben"]
     assert given == ([3] if now is None else [4])
+
+
+@pytest.mark.parametrize(
+    ("was", "said", "ahead"),
+    [(None, "bea", False), ("bea", "cy", False), ("bea", "cy", True)],
+    ids=["found to be hers", "hers until then", "hers until then, as was told ahead"],
+)
+def test_a_list_that_no_settling_has_seen_says_who_a_guest_is(
+    biller: Biller, was: str | None, said: str, *, ahead: bool
+) -> None:
+    """What is out is revoked of who is removed, and of nobody else."""
+    biller.rule()
+    ada, ben = ({"guest_id": str(uuid4()), "name": name, "lead_booker": name == "Ada"} for name in ("Ada", "Ben"))
+    with biller.open() as connection:
+        members.ensure(connection, biller.club.brand_id, ["bea", "cy"])
+    biller.sign_up("2031-01-01", guests=[ada, ben if was is None else {**ben, "external_user_id": was}])
+    biller.paid("2031-02-01")
+    listed = [ada, {**ben, "external_user_id": said}]
+    if ahead:
+        biller.guests(*listed, time="2031-02-10T10:00")
+    biller.club.move_clock("2031-02-10T10:00", jump=True)
+    if not ahead:
+        with biller.open() as connection:
+            event = biller.event("membership.guests_changed", "2031-02-10T10:00", guests=listed)
+            assert events.accept(connection, biller.club.brand_id, [event]).membership_ids
+    biller.archive("bea")
+    states = {row.name: row.status for row in biller.book()}
+    assert states == {"Ada": "live", "Ben": "revoked" if said == "bea" else "live"}
 
 
 @pytest.mark.parametrize("who", ["the guest", "who signed up"])
