@@ -14,15 +14,19 @@ from issuance.deciding.calendar import midnight
 from issuance.deciding.facts import Coupon, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 
-_EVERY_VERSION = """
+#: What a version says that has the same name in the table and in RuleVersion.
+_SAID_ALIKE = (
+    *("coupon_id", "coupon_name", "roll_over", "roll_over_limit", "issue_on_signup", "multi_use", "max_uses"),
+    *("for_lead_booker_only", "include_upcoming"),
+)
+_OF_COUPON = "c.validity, c.updated_at > c.created_at AS coupon_edited"
+_EVERY_VERSION = f"""
     SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at,
-           v.membership_type_id, v.coupon_id, v.coupon_name,
-           c.coupon_id IS NOT NULL AS coupon_there, c.validity, c.updated_at > c.created_at AS coupon_edited,
-           v.roll_over, v.roll_over_limit, v.issue_on_signup,
+           v.membership_type_id, v.issuing_frequency, {", ".join(f"v.{name}" for name in _SAID_ALIKE)},
+           c.coupon_id IS NOT NULL AS coupon_there, {_OF_COUPON},
            (SELECT b.guard_max_per_day IS NOT NULL OR b.guard_times_busiest_day IS NOT NULL
                    OR EXISTS (SELECT FROM held_rules h WHERE h.brand_id = :brand_id)
-              FROM brands b WHERE b.brand_id = :brand_id) AS guarded,
-           v.multi_use, v.max_uses, v.for_lead_booker_only, v.issuing_frequency, v.include_upcoming
+              FROM brands b WHERE b.brand_id = :brand_id) AS guarded
       FROM rule_versions v
       JOIN credit_rules r USING (brand_id, credit_rule_id)
       LEFT JOIN coupons c USING (brand_id, coupon_id)
@@ -38,12 +42,9 @@ _TYPES_OF_RULE = text("""
     SELECT DISTINCT membership_type_id FROM rule_versions
      WHERE brand_id = :brand_id AND credit_rule_id = :credit_rule_id
 """)
-_COUPON = text("SELECT coupon_id, validity FROM coupons WHERE brand_id = :brand_id AND coupon_id = :coupon_id")
-#: The fields with the same name in the table and in RuleVersion.
-_SAID_ALIKE = (
-    *("roll_over", "roll_over_limit", "issue_on_signup", "multi_use", "max_uses", "for_lead_booker_only"),
-    "include_upcoming",
-)
+_COUPON = text(f"""
+    SELECT coupon_id, {_OF_COUPON} FROM coupons c WHERE brand_id = :brand_id AND coupon_id = :coupon_id
+""")
 
 
 class RuleBook:
@@ -83,11 +84,7 @@ class RuleBook:
             version=1 if known is None else known.latest.version + 1,
             created_at=now,
             membership_type_id=UUID(says["membership_type_id"]),
-            coupon_id=says["coupon_id"],
-            coupon_name=says["coupon_name"],
-            coupon=None
-            if coupon is None
-            else Coupon(coupon.coupon_id, coupon.validity and parse_validity(coupon.validity)),
+            coupon=None if coupon is None else _coupon(coupon),
             frequency=IssuingFrequency(says["issuing_frequency"]),
             **{name: says[name] for name in _SAID_ALIKE},
         )
@@ -123,21 +120,16 @@ class RuleBook:
 
 
 def _version(row: Row) -> RuleVersion:
-    validity = None if row.validity is None else parse_validity(row.validity)
-    coupon = Coupon(row.coupon_id, validity, bool(row.coupon_edited))
     return RuleVersion(
         version=row.version,
         created_at=row.created_at,
         membership_type_id=row.membership_type_id,
-        coupon_id=row.coupon_id,
-        coupon_name=row.coupon_name,
-        coupon=coupon if row.coupon_there else None,
-        roll_over=row.roll_over,
-        issue_on_signup=row.issue_on_signup,
-        multi_use=row.multi_use,
-        for_lead_booker_only=row.for_lead_booker_only,
+        coupon=_coupon(row) if row.coupon_there else None,
         frequency=IssuingFrequency(row.issuing_frequency),
-        include_upcoming=row.include_upcoming,
-        max_uses=row.max_uses,
-        roll_over_limit=row.roll_over_limit,
+        **{name: getattr(row, name) for name in _SAID_ALIKE},
     )
+
+
+def _coupon(row: Any) -> Coupon:
+    """The coupon of a row with `_OF_COUPON`."""
+    return Coupon(row.coupon_id, row.validity and parse_validity(row.validity), bool(row.coupon_edited))

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,8 +15,9 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import plans
+from issuance.engine import plans, runs
 from issuance.engine.previews import by_month
+from issuance.engine.rules import RuleBook
 from issuance.errors import Invalid
 from issuance.memberships import forecasts
 from issuance.memberships.forecasts import TooMuchToForecast
@@ -22,6 +25,7 @@ from tests.database.clubs import Club, at
 from tests.limits import Limit
 
 MONTHS = 5
+UTC = ZoneInfo("UTC")
 
 
 @pytest.fixture(autouse=True)
@@ -299,3 +303,19 @@ def test_it_rests_and_goes_on_as_any_run(club: Club) -> None:
     assert club.run(run_id)["done"] == 12
     with transaction(club.engine, club.brand_id) as connection:
         assert [(one["before"], one["after"]) for one in by_month(connection, club.brand_id, run_id)][1:] == [(12, 0)]
+
+
+@pytest.mark.parametrize("saved_again", [False, True])
+def test_a_previewed_version_is_the_one_that_is_read_once_it_is_saved(club: Club, saved_again: bool) -> None:
+    """Its coupon too, which may have been saved again since it was made."""
+    if saved_again:
+        club.rows("UPDATE coupons SET updated_at = created_at + interval '1 day'")
+    with transaction(club.engine, club.brand_id) as connection:
+        says = {"credit_rule_id": club.rule_id, "rule": {"multi_use": True}}
+        run_id = previews.start(connection, club.brand_id, PreviewBody.model_validate(says))
+        run = runs.lock(connection, club.brand_id, run_id)
+        assert run is not None
+        previewed = RuleBook(connection, club.brand_id, UTC).edited(club.rule_id, run.as_of, run.rule)
+        rules.change(connection, club.brand_id, club.rule_id, CreditRuleChange(multi_use=True))
+        (saved,) = RuleBook(connection, club.brand_id, UTC).of([club.type_id])
+    assert saved.latest == replace(previewed.latest, created_at=saved.latest.created_at)
