@@ -5,28 +5,29 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from issuance.database.statements import Statement
 from issuance.deciding.charges import Charge
 from issuance.engine.event_facts import GUESTS_CHANGED
 from issuance.engine.membership import Listed, Membership
 from issuance.engine.outcome import Outcome
-from issuance.engine.rows import id_array
+from issuance.engine.rows import as_json, id_array
 from issuance.engine.settled import Settled
 
-_NO_LEAD = text("""
+_NO_LEAD = Statement("""
     UPDATE guests SET lead_booker = false
-     WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND lead_booker
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) AND lead_booker
 """)
 # Intake has made a record of everybody whom a fact names.
-_GUEST = text("""
+_GUESTS = Statement("""
     INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker, removed_at)
-    SELECT :brand_id, :membership_id, :guest_id, :place, :name, :email,
-           (SELECT member_id FROM members
-             WHERE brand_id = :brand_id AND external_user_id = CAST(:external_user_id AS text)),
-           :lead_booker, :removed_at
+    SELECT :brand_id, membership_id, guest_id, place, name, email,
+           (SELECT m.member_id FROM members m
+             WHERE m.brand_id = :brand_id AND m.external_user_id = told.external_user_id),
+           lead_booker, removed_at
+      FROM json_to_recordset(CAST(:rows AS json)) AS told (membership_id uuid, guest_id uuid, place integer, name text,
+               email text, external_user_id text, lead_booker boolean, removed_at timestamptz)
     ON CONFLICT (brand_id, membership_id, guest_id) DO UPDATE
        SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
@@ -69,8 +70,9 @@ def write_parties(connection: Connection, brand_id: UUID, parties: Iterable[tupl
     ]
     if rows:
         # At first nobody is lead booker, because an order has only one at a time.
-        connection.execute(_NO_LEAD, {"brand_id": brand_id, "ids": list({row["membership_id"] for row in rows})})
-        connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in rows])
+        ids = id_array({row["membership_id"] for row in rows})
+        _NO_LEAD.written(connection, {"brand_id": brand_id, "ids": ids})
+        _GUESTS.written(connection, {"brand_id": brand_id, "rows": as_json(rows)})
 
 
 def _guests(membership: Membership, now: datetime) -> list[dict[str, Any]]:
@@ -137,4 +139,4 @@ def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Sett
                     }
                 )
     if rows:
-        _CHARGES.written(connection, {"brand_id": brand_id, "rows": to_json(rows).decode()})
+        _CHARGES.written(connection, {"brand_id": brand_id, "rows": as_json(rows)})

@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import event
+
 from tests.database.clubs import Club
 
 NAMES = ("Ada", "Bob", "Cleo", "Dan", "Eve")
@@ -67,3 +69,19 @@ def test_a_list_that_comes_late_takes_no_place_from_anybody(club: Club) -> None:
     order.is_now("Ada", "Cleo", time="2031-01-31T11:30")
     order.is_now("Dan", "Ada", "Eve", time="2031-01-31T11:00")
     assert order.places() == {"Ada": 0, "Bob": 1, "Cleo": 2, "Dan": 3, "Eve": 4}
+
+
+def test_a_list_is_written_in_one_statement(club: Club) -> None:
+    """However many it names: a party of 500 kept its biller's other events waiting for 500 statements."""
+    order = Order(club)
+    written: list[int] = []
+
+    def listen(_: Any, statement: Any, many: Any, *__: Any) -> None:
+        if "INTO guests" in str(statement):
+            written.append(max(1, len(many)))
+
+    event.listen(club.engine, "before_execute", listen)
+    order.is_now(*NAMES, time="2031-01-31T11:00")
+    event.remove(club.engine, "before_execute", listen)
+    assert len(order.places()) == len(NAMES)
+    assert written == [1]
