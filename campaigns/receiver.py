@@ -114,3 +114,16 @@ def flood(request: BaseHTTPRequestHandler) -> None:
     request.end_headers()
     while True:
         request.wfile.write(b"x" * 65536)
+
+
+def chatter(request: BaseHTTPRequestHandler) -> None:
+    """Answer without end that an answer is to come, as fast as it is read."""
+    while True:
+        request.wfile.write(b"HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n" * 1000)
+
+
+def boast(request: BaseHTTPRequestHandler) -> None:
+    """Answer with headers without end, as fast as they are read."""
+    request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        request.wfile.write(b"x-more: of this\r\n" * 1000)

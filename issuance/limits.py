@@ -103,6 +103,8 @@ class Billers:
     longest_rest: float = 20.0
     #: Objects of a page: as many as Stripe gives.
     page: int = 100
+    #: The most bytes of an answer of Stripe's, some times what a page of its longest objects takes.
+    longest_answer: int = 20_000_000
     #: Bytes of deliveries that are claimed together; one delivery may have more.
     claimed_bytes: int = 2_000_000
     #: Characters and values of the facts that one transaction tells. A batch that tells more is halved, and a single
@@ -121,6 +123,8 @@ class Webhooks:
     forgotten: int = 10_000
     #: How many deliveries that were finished long ago one transaction forgets, however many fall due at once.
     tidied: int = 50_000
+    #: Bytes within which a receiver has said a status and headers, interim answers (1xx) too.
+    longest_head: int = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)

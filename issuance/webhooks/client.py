@@ -7,7 +7,7 @@ the receiver does.
 import asyncio
 import ssl
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,9 +15,10 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import httpcore
 import httpx
 
-from issuance import origins, tracing
+from issuance import limits, origins, tracing
 from issuance.log import logger
 from issuance.origins import NOWHERE, Origin
 from issuance.webhooks import addresses, lookups, signatures
@@ -104,10 +105,10 @@ async def _send_all(to: Receiver, signing: Signing, messages: Sequence[Message],
         return [Answer(None, f"the host's name was not found within {lookups.LIMIT:.0f} s")] * len(messages)
     except Exception as error:  # whatever it is, it concerns these messages and no others
         return [_failed(error)] * len(messages)
-    # No proxy and no redirect: both would connect to an address that was not checked.
-    async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
+    # httpcore knows no proxy and no redirect: both would connect to an address that was not checked.
+    async with httpcore.AsyncConnectionPool(_tls(), max_connections=len(messages), network_backend=_Network()) as pool:
         return await asyncio.gather(
-            *(_traced(message, _send(client, target, found, signing, message, until)) for message in messages)
+            *(_traced(message, _send(pool, target, found, signing, message, until)) for message in messages)
         )
 
 
@@ -125,7 +126,7 @@ async def _traced(message: Message, sending: Coroutine[Any, Any, Answer]) -> Ans
 
 
 async def _send(
-    client: httpx.AsyncClient,
+    pool: httpcore.AsyncConnectionPool,
     target: httpx.URL,
     found: Sequence[str],
     signing: Signing,
@@ -135,10 +136,12 @@ async def _send(
     patience = max(0.0, until - time.monotonic())
     try:
         async with asyncio.timeout(patience):
-            status, retry_after = await _post(client, target, found, signing, message)
+            status, retry_after = await _post(pool, target, found, signing, message)
     except TimeoutError:
         return Answer(None, f"no answer within {patience:.0f} s")
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except HeadTooLong:
+        return Answer(None, f"no answer within {limits.current.webhooks.longest_head:,} bytes")
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
         return Answer(None, f"no answer: {type(error).__name__}")
     except Exception as error:  # whatever it is, it is this delivery's outcome
         return _failed(error)
@@ -154,7 +157,7 @@ def _failed(error: Exception) -> Answer:
 
 
 async def _post(
-    client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], signing: Signing, message: Message
+    pool: httpcore.AsyncConnectionPool, target: httpx.URL, found: Sequence[str], signing: Signing, message: Message
 ) -> tuple[int, timedelta | None]:
     """Post to the first of the checked addresses that takes the connection; the name is not looked up again. Returns
     the status, and how long the receiver wants to be left alone."""
@@ -166,24 +169,24 @@ async def _post(
     }
     for last, address in enumerate(found, start=1 - len(found)):
         try:
-            async with client.stream(
+            async with pool.stream(
                 "POST",
-                target.copy_with(host=address),
+                httpcore.URL(scheme=target.raw_scheme, host=address, port=target.port, target=target.raw_path),
                 content=message.body,
-                headers=headers,
+                headers=list(headers.items()),
                 extensions={"sni_hostname": addresses.host_of(target)},  # the certificate must be the name's
             ) as response:
-                return response.status_code, _rest(response, signing.at)
-        except httpx.ConnectError:
+                return response.status, _rest(response, signing.at)
+        except httpcore.ConnectError:
             if last == 0:
                 raise
     raise UnknownHost(addresses.host_of(target))
 
 
-def _rest(response: httpx.Response, now: datetime) -> timedelta | None:
+def _rest(response: httpcore.Response, now: datetime) -> timedelta | None:
     """How long the Retry-After of a 429 or 503 asks to wait; it has seconds or a date. None if there is none that can
     be read."""
-    said = response.headers.get("retry-after", "") if response.status_code in (429, 503) else ""
+    said = httpx.Headers(response.headers).get("retry-after", "") if response.status in (429, 503) else ""
     try:
         seconds = int(said) if said[:9].isdecimal() else parsedate_to_datetime(said).timestamp() - now.timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -194,3 +197,53 @@ def _rest(response: httpx.Response, now: datetime) -> timedelta | None:
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
+
+
+class HeadTooLong(Exception):
+    """A receiver goes on and on before it says a status: with interim answers (1xx), or with headers."""
+
+
+class _Network(httpcore.AnyIOBackend):
+    """Connections of which so much is read as a status and headers may take: bodies are not read."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return _Head(await super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _Head(httpcore.AsyncNetworkStream):
+    """The beginning of what a receiver answers. Raises HeadTooLong beyond it."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._left = limits.current.webhooks.longest_head
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._left <= 0:
+            raise HeadTooLong
+        came = await self._stream.read(min(max_bytes, self._left), timeout)
+        self._left -= len(came)
+        return came
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return _Head(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

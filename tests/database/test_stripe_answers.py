@@ -67,6 +67,12 @@ def test_an_answer_that_is_half_of_one_ends_the_run_and_is_named(
     assert why in shown["error"]
 
 
+def test_an_answer_without_end_is_not_read_to_its_end(fake: FakeStripe, asked: Club, limit: Limit) -> None:
+    """What is longer than anything of Stripe's is no answer."""
+    limit("billers", longest_answer=10)
+    assert "more than 10 bytes" in reconcile(asked)["error"]
+
+
 def _reconciled_at(club: Club) -> Any:
     with transaction(club.engine, club.brand_id) as connection:
         return connection.scalar(text("SELECT reconciled_at FROM billers"))

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -10,7 +11,7 @@ from uuid import UUID
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from campaigns.receiver import Receiver, flood, hang, redirect
+from campaigns.receiver import Receiver, boast, chatter, flood, hang, redirect
 from issuance.database.connections import transaction
 from issuance.errors import Conflict
 from issuance.tenancy.shares import Shares
@@ -70,6 +71,19 @@ def test_an_answer_that_never_ends_is_cut_off(hook: Hook, receiver: Receiver) ->
     (delivery,) = hook.deliveries()
     assert delivery.state == "pending"
     assert delivery.last_error.startswith("no answer within")
+
+
+@pytest.mark.parametrize("head", [chatter, boast])
+def test_a_head_without_end_is_cut_off(
+    hook: Hook, receiver: Receiver, head: Callable[[BaseHTTPRequestHandler], None]
+) -> None:
+    """After so many bytes, not only after so long: interim answers are a worker's work as long as they come."""
+    receiver.answers = [head]
+    hook.tell()
+    hook.deliver(patience=PATIENCE_SECONDS)
+    (delivery,) = hook.deliveries()
+    assert (delivery.state, delivery.last_status) == ("pending", None)
+    assert delivery.last_error == "no answer within 65,536 bytes"
 
 
 def test_a_body_without_end_is_not_read(hook: Hook, receiver: Receiver) -> None:

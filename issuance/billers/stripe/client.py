@@ -1,6 +1,7 @@
 """The way to Stripe's API: it is asked slowly, asked again where it says so, and an answer counts only when it is read
 whole."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -42,19 +43,30 @@ class StripeApi:
             self._wait_for_turn()
             rest = min(0.5 * 2**attempt, limits.current.billers.longest_rest)
             try:
-                answer = self._client.get(path, params=dict(parameters or {}))
+                answer, body = self._asked(path, parameters or {})
             except httpx.HTTPError as error:
                 why = f"{self._client.base_url.host} does not answer ({type(error).__name__})"
             else:
                 if answer.status_code == 404:
                     return None
                 if answer.status_code != 429 and answer.status_code < 500:
-                    return _read(answer)
+                    return _read(answer, body)
                 why = f"it answers {answer.status_code}"
                 rest = _rest(answer, rest)
             if attempt + 1 < TRIES:
                 time.sleep(rest)
         raise CanNotBeAsked(why)
+
+    def _asked(self, path: str, parameters: Mapping[str, str | int]) -> "tuple[httpx.Response, bytes]":
+        """An answer and its body. Raises CanNotBeAsked where it is longer than any of Stripe's; httpx's errors."""
+        most = limits.current.billers.longest_answer
+        with self._client.stream("GET", path, params=dict(parameters)) as answer:
+            body = bytearray()
+            for part in answer.iter_bytes():
+                body += part
+                if len(body) > most:
+                    raise CanNotBeAsked(f"its answer has more than {most:,} bytes")
+            return answer, bytes(body)
 
     def pages(self, path: str, parameters: Mapping[str, str | int], after: str | None = None) -> Iterator[list[Json]]:
         """The pages of a list, after an object that was read before. Raises CanNotBeAsked."""
@@ -88,14 +100,14 @@ def path_of(kind: str, object_id: str) -> str:
     return f"/v1/{kind}/{quote(object_id, safe='')}"
 
 
-def _read(answer: "httpx.Response") -> Json:
+def _read(answer: "httpx.Response", body: bytes) -> Json:
     try:
-        body: Any = answer.json()
+        said: Any = json.loads(body)
     except ValueError:
-        body = None
+        said = None
     if answer.status_code == 200:
-        if isinstance(body, dict):
-            return body
+        if isinstance(said, dict):
+            return said
         raise CanNotBeAsked("its answer is no JSON object")
     # Stripe's own words are not repeated: they may quote what was sent. An invalid key may read nothing at all.
     refusal = DoesNotSay if answer.status_code in (400, 403) else CanNotBeAsked
