@@ -137,10 +137,10 @@ def parse(body: object) -> BillingEvent:
 def meaning(
     event_type: str, time: datetime, membership_id: UUID, charge_id: str | None, data: Mapping[str, Any]
 ) -> tuple[object, ...]:
-    """What an event says that is kept so, in a form that compares equal where it says the same.
+    """What a kept event says, in a form that is equal for events that say the same.
 
-    What is null says nothing, but for an end that is taken back. A lone lead booker was not said, and their name is the
-    member's of that day.
+    Null says nothing, except where it takes an end back. A lead booker who is alone was told by nobody: their name is
+    the one that the member had that day.
     """
     said = {name: value for name, value in data.items() if value is not None or name == "ends_on"}
     if "guests" in said:

@@ -1,4 +1,7 @@
-"""What events say, type by type: the fields of `data` (INTERFACE 6). What is not known is left out and told of."""
+"""What events say, type by type: the fields of `data` (INTERFACE 6).
+
+Fields that are not known are left out, and a warning names them.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -74,7 +77,8 @@ class StatusChanged(Data):
 
 
 class BillingDateMoved(Data):
-    """`membership.billing_date_moved`: from now on billed on the anchor and its turns, and as often as it says."""
+    """`membership.billing_date_moved`: from now on it is billed from the new anchor on, and as often as the event
+    says."""
 
     billing_anchor: CalendarDate
     billing_frequency: Frequency | None = None

@@ -185,7 +185,8 @@ def _dates(sign_up: BillingEvent) -> Dates:
 
 
 def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[str, UUID]:
-    """Who signs up without guests is alone on the order, as lead booker (SEMANTICS 5): the members among them."""
+    """Name those who sign up without guests: each is alone on the order, as lead booker (SEMANTICS 5). Returns the
+    members among them, by the brand's ids."""
     alone = [event for event in events if event.type == SIGNED_UP and not event.data["guests"]]
     known = members.known(connection, brand_id, [event.data["external_user_id"] for event in alone])
     for event in alone:

@@ -1,4 +1,4 @@
-"""Forgotten: of facts that name an erased person, the entry is taken with their random id and without their names
+"""Forgotten: facts that name an erased person are taken with the random id, and without their names
 (SEMANTICS 20). Others' entries stay as they are."""
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ def taken(
 ) -> dict[int, BillingEvent]:
     """Those of a batch's events that name somebody who was erased, as they are to be taken.
 
-    `unread`: the bodies of those that could not be read, which name whom they will. Call it before anything is locked.
+    `unread`: the bodies that could not be read: they may name anybody. Call it before anything is locked.
     """
     saying = {index: event for index, event in parsed.items() if event.type in NAMING or event.unknown_fields}
     known = erased.of(connection, brand_id) if saying or unread else None

@@ -26,7 +26,7 @@ _KEEP = Statement(f"""
     ON CONFLICT ON CONSTRAINT rejected_events_once DO UPDATE
        SET code = excluded.code, message = excluded.message, received_at = excluded.received_at
 """)
-# One that somebody else is at stays until the next time.
+# A row that somebody else has locked is left for the next time.
 _FORGET_OLDEST = Statement("""
     WITH oldest AS MATERIALIZED (
          SELECT rejected_id FROM rejected_events
@@ -48,7 +48,7 @@ def keep(
     once, however often it is refused, and the latest of them. `kept_as`: as what a single text is kept already."""
     if not refused:
         return
-    # Who has named nobody yet has locked nothing that erasing waits for.
+    # Before it has named anybody, this transaction holds no lock that erasing waits for.
     known = erased.of(connection, brand_id)
     bodies = [body for body, _ in refused]
     kept = [(body, _hash(body)) for body in bodies] if known is None else _kept(connection, known, bodies)

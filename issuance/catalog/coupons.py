@@ -30,8 +30,8 @@ from issuance.fields import Body, Description, Name, PlainJson
 _ID = re.compile(r"[A-Za-z0-9._~:@-]{1,100}", re.ASCII)
 
 
-#: The form of a validity, as the API document says it: of one unit up to a century, and of several such as can not be
-#: more in all, but for some that nobody writes.
+#: The pattern of a validity in the API document: one unit of a century at most, or several that can not be more
+#: together. It leaves out some that nobody writes.
 SHOWN_VALIDITY = (
     r"^P(?=.*[1-9])((\d{1,2}|100)Y"
     r"|(\d{1,3}|1[01]\d{2}|1200)M"
@@ -79,7 +79,8 @@ class Discount(Body):
         Field(ge=0, le=_MOST, allow_inf_nan=False),
         WithJsonSchema({"type": "number", "minimum": 0, "maximum": _MOST}),
     ]
-    #: ISO 4217, for an amount only; null: nobody said of which money, so that the liability knows its number alone.
+    #: ISO 4217, for an amount only; null: the currency is not known, so that the liability counts its credits and does
+    #: not value them.
     currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")] | None = None
 
     @field_validator("value", mode="before")

@@ -65,7 +65,7 @@ class NewCreditRule(Body):
 
 
 def _unnamed() -> Any:
-    # Not named, the rule keeps what it has; and the API document shows no default.
+    # What is not named stays as the rule has it, and the API document shows no default.
     return Field(default_factory=lambda: None)
 
 

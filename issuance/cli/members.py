@@ -97,7 +97,7 @@ def erase_again(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `members erased` printed; - reads stdin.")],
     as_json: JsonOption = False,
 ) -> None:
-    """After a backup was brought back: erase again whom such a document says, before anything else is loaded."""
+    """After a backup was restored: erase again the people of such a document, before anything else is loaded."""
     try:
         document = restoring.read(json.loads(text_of(file)))
     except ValueError:

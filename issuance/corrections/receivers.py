@@ -51,7 +51,7 @@ class Holder(NamedTuple):
     archived: bool = False
 
     def said(self) -> dict[str, Any]:
-        """They in an entry of the audit."""
+        """The holder, as an entry of the audit names them."""
         return {"guest_id": self.guest_id, "member_id": self.member_id}
 
 

@@ -68,7 +68,8 @@ def refuse(
 def _refuse_archived(
     connection: Connection, brand_id: UUID, shown: dict[str, Any], membership: Membership, now: datetime
 ) -> None:
-    """What the member or the holder of a credit would have lost is given back to nobody. Raises MemberArchived."""
+    """Raises MemberArchived if the member or the holder of a credit was removed: what they lost is given back to
+    nobody."""
     history = membership.history(now)
     transferred = shown["holder"] is not shown["guest"]
     if history.member_is_archived or (not transferred and history.is_archived(membership.places[shown["guest"]["id"]])):

@@ -43,7 +43,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """A credit is taken back by the operator. What the facts took back does not live again by them."""
+    """A credit is taken back by the operator. If the facts had taken it back before, they restore it no more."""
 
     code: str
     reason: str
@@ -51,7 +51,7 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Reinstate:
-    """The operator's no is lifted, not the facts'."""
+    """The operator's revocation is lifted; one by the facts is not."""
 
     code: str
     reason: str

@@ -59,7 +59,7 @@ _REFUSALS: dict[str, type[CreditNotLive]] = {
 }
 
 
-#: Who took a credit back where it was what happened to the membership.
+#: Who took a credit back if the facts did.
 _FACTS = {"kind": "system", "id": None, "name": "facts"}
 
 
@@ -262,7 +262,7 @@ def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) ->
 
 
 def refusal_of(status: str) -> CreditNotLive:
-    """Why a credit of a status is not to be had."""
+    """Why a credit with a status can not be used."""
     return _REFUSALS.get(status, CreditNotLive)()
 
 

@@ -30,8 +30,9 @@ _SIGN = {"issued": 1, "restored": 1, "redeemed": -1, "expired": -1, "revoked": -
 #: The columns of the table and the file.
 COLUMNS = ("month", "credit_rule_id", "coupon_id", *AMOUNTS, "currency", *(f"{name}_value" for name in AMOUNTS))
 
-# A credit's value is its coupon's at its issue: ids grow with time, and each value knows from which id on it holds, the
-# first from the least one on. Few coupons ever change theirs, so only for credits of those is it looked for one by one.
+# A credit is worth what its coupon was worth at its issue. Ids grow with time, and each value says from which id on it
+# holds; the first one holds from the least id on. Few coupons ever change their value: only for credits of those it is
+# looked up one by one.
 _READ = text("""
     WITH told AS (
              SELECT credit_rule_id, coupon_id, credit_id, issued_at,
@@ -95,8 +96,8 @@ def read(
     bounded: bool = False,
 ) -> Report:
     """The rows of the months from `first` to `last`, dates in them, inclusive: by default from the first credit on, up
-    to the present month, which none is later than. What is nothing but zeros is left out. Looks at all credits: at a
-    million members it takes seconds. Raises Invalid; `bounded`: TooMuchOwed."""
+    to the present month, and never beyond it. What is nothing but zeros is left out. Looks at all credits: at a million
+    members it takes seconds. Raises Invalid; `bounded`: TooMuchOwed."""
     if first is not None and last is not None and first > last:
         raise Invalid(fields={"from": "must not be after to"})
     present = clock.read(connection, brand_id)

@@ -32,8 +32,8 @@ STATEMENT_TIMEOUT = "120s"
 LOCK_TIMEOUT = "30s"
 #: A process that stopped answering in the middle of a transaction gives its locks back after this.
 IDLE_TIMEOUT = "30s"
-#: Seconds for which a connection that was given back is taken to be good unless its server has said anything since, as
-#: one that ends does: asking it is a round trip, as long as a statement's.
+#: Seconds for which a connection that was given back is taken to be good, unless its server has said something since,
+#: as it does when it ends. To ask it is a round trip, as long as a statement's.
 TRUSTED = 1.0
 #: What the setting issuance.brand_id holds in work across brands.
 ALL_BRANDS = "*"
@@ -46,8 +46,8 @@ SILENCE: Mapping[str, int] = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
-#: How long the server keeps the session of a client's host that is silent, and with it locks and a place: it would for
-#: two hours. Behind a pooler that is the pooler's.
+#: How long the server keeps the session of a client whose host is silent, with its locks and its place: by default for
+#: two hours. Behind a pooler it is the pooler's to say.
 _KEPT_BY_THE_SERVER = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -163,9 +163,9 @@ def transaction(
 ) -> Iterator[Connection]:
     """One unit of work: commits at the end, rolls back on any exception.
 
-    `brand_id` names the only brand whose rows the work sees and writes; None is for work across all
-    brands (what is due, keys). PostgreSQL holds to it, by row-level security. `acting` says on whose behalf; None: the
-    system's own. Of one that only `reads` no statement takes long (`limits.Database.read_timeout`, `is_cut_short`).
+    `brand_id` names the only brand whose rows the work sees and writes; None is for work across all brands (what is
+    due, keys). PostgreSQL holds to it, by row-level security. `acting` says on whose behalf; None: the system's own. If
+    it only `reads`, no statement takes long (`limits.Database.read_timeout`, `is_cut_short`).
     """
     with engine.begin() as connection:
         show(connection, brand_id, acting, reads=reads)

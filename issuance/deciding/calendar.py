@@ -72,7 +72,7 @@ def before_validity(instant: datetime, validity: Validity, zone: ZoneInfo) -> da
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move of the billing date: when it happened, the new anchor, and how often is billed from then on."""
+    """A move of the billing date: when it happened, the new anchor, and how often it is billed from then on."""
 
     at: datetime
     anchor: date

@@ -63,7 +63,7 @@ class StatusChanged:
 
 @dataclass(frozen=True, slots=True)
 class BillingDateMoved:
-    """`billing_frequency`: how often is billed from then on; None: as before."""
+    """`billing_frequency`: how often it is billed from then on; None: as before."""
 
     moment: Moment
     billing_anchor: date

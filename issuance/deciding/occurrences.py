@@ -67,7 +67,7 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
     """
     versions = rule.versions if history.horizon is None else versions_that_count(rule, history.signed_up_at)
     if history.horizon is not None and versions[-1].frequency is IssuingFrequency.ONCE:
-        return  # its turn was before
+        return  # its only occurrence was before
     days_of = {version.frequency: _days(history, version.frequency, last_day) for version in versions}
     days = sorted(frozenset[date]().union(*days_of.values()))
     scheduled_at = history.signed_up_at

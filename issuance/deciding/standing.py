@@ -59,7 +59,7 @@ class Standing:
         return self.instants[changes] if changes < len(self.instants) else None
 
 
-#: Active from ever on, and nothing outstanding.
+#: Active from the beginning, and nothing outstanding.
 ALWAYS_ACTIVE = Standing((datetime.min.replace(tzinfo=UTC),), (Status.ACTIVE,), (False,))
 
 

@@ -28,7 +28,7 @@ from issuance.engine.rules import RuleBook
 from issuance.tenancy.clock import BrandClock
 
 _ADDING = ", ".join(f"'{kind}'" for kind in sorted(ADDS))
-#: What says of memberships whether their news is only of charges that come in on time.
+#: What is asked of memberships, to know whether their news is only of charges that come in on time.
 _TOLD = Statement(f"""
     WITH told AS (
          SELECT membership_id, type, time, settled_at IS NULL AS is_news,

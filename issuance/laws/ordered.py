@@ -47,7 +47,7 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
     history, version = paper.history, rule.version(credit.rule_version)
     terms: dict[str, Any] = {name: getattr(version, name) for name in ("roll_over", "multi_use", "max_uses")}
     if credit.is_over_for_good and (credit.expires_at is None or credit.expires_at > paper.now):
-        terms["expired_at"] = None  # nobody says no to what is out in this way
+        terms["expired_at"] = None  # what is out is never marked so
     if history.has_another_calendar or credit.is_over_for_good:
         return terms  # periods that were moved under it: what still moves is law 7's
     limits = limits_of(history, version, credit, credit.valid_from, credit.validity_ends_at)

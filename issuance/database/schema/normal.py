@@ -1,5 +1,5 @@
-"""Expressions as PostgreSQL writes them, without what writing and reading them anew takes away: a dump and its restore
-make `((a AND b) AND c)` flat."""
+"""Expressions as PostgreSQL writes them, without the differences that a dump and its restore make, which turn
+`((a AND b) AND c)` into a flat one."""
 
 import re
 from collections.abc import Iterator

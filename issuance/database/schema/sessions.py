@@ -29,7 +29,7 @@ _SETTINGS = {
     "client_connection_check_interval": "1s",
 }
 
-#: Seconds between two questions for the turn, and until whoever waits for it says so again.
+#: Seconds between two tries to get the turn, and between two lines in the log that it is waited for.
 _ASK_AGAIN, _SAY_AGAIN = 0.2, 60.0
 _ASK = "SELECT pg_try_advisory_lock(hashtext('issuance schema'))"
 _IS_FREE = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user"
@@ -80,8 +80,8 @@ def _what_is_missing(driver: psycopg.Connection[Any]) -> str:
 
 
 def leads_elsewhere(url: str, direct: str) -> bool:
-    """Whether `direct` leads to another database than `url`. Where one does not answer nobody knows, and it is not
-    said; whoever works there is told."""
+    """Whether `direct` leads to another database than `url`. False where one of them does not answer: whoever goes on
+    to work there is told of that."""
     try:
         with (
             psycopg.connect(libpq_url(url), connect_timeout=10) as one,
