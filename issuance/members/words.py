@@ -82,8 +82,8 @@ _OF_MEMBERS = text("""
 """)
 
 
-#: The orders or members that are left, and the guest of the first order after whom to go on.
-_Rest = tuple[list[UUID], UUID | None]
+#: The orders or members that are left, the guest of the first order after whom to go on, and how much room (bytes).
+_Rest = tuple[list[UUID], UUID | None, int]
 
 
 def waiting(connection: Connection) -> list[UUID]:
@@ -117,12 +117,14 @@ def _write(connection: Connection, brand_id: UUID, entries: Sequence[Row[Any]]) 
     if not entries:
         return False
     first, *others = entries
-    taken = [first]
-    if first.after_id is None:
-        taken += takewhile(lambda one: one.of_members == first.of_members and one.after_id is None, others)
-    ids = sorted({subject_id for one in taken for subject_id in one.subject_ids})
+    taken, room = [first], limits.current.members.words_bytes
     write = _members if first.of_members else _guests
-    left, after = write(connection, brand_id, ids, first.after_id)
+    # Those of the first before those of the others, whose place among them all may be anywhere.
+    left, after, room = write(connection, brand_id, sorted(first.subject_ids), first.after_id, room)
+    if not left and first.after_id is None:
+        taken += takewhile(lambda one: one.of_members == first.of_members and one.after_id is None, others)
+        more = {subject_id for one in taken for subject_id in one.subject_ids}.difference(first.subject_ids)
+        left, after, _ = write(connection, brand_id, sorted(more), None, room)
     done = [one.entry_id for one in taken]
     if left:
         done.remove(first.entry_id)
@@ -132,9 +134,8 @@ def _write(connection: Connection, brand_id: UUID, entries: Sequence[Row[Any]]) 
     return True
 
 
-def _guests(connection: Connection, brand_id: UUID, ids: list[UUID], after: UUID | None) -> _Rest:
+def _guests(connection: Connection, brand_id: UUID, ids: list[UUID], after: UUID | None, room: int) -> _Rest:
     """Write the words of the guests of orders, as far as there is room."""
-    room = limits.current.members.words_bytes
     while ids and room > 0:
         some = ids[:SUBJECTS]
         which = {
@@ -151,13 +152,12 @@ def _guests(connection: Connection, brand_id: UUID, ids: list[UUID], after: UUID
         else:
             ids, after = ids[ids.index(last.membership_id) :], last.guest_id
         room -= 0 if last is None else last.size
-    return ids, after
+    return ids, after, room
 
 
-def _members(connection: Connection, brand_id: UUID, ids: list[UUID], _: UUID | None) -> _Rest:
+def _members(connection: Connection, brand_id: UUID, ids: list[UUID], _: UUID | None, room: int) -> _Rest:
     """Write the words of members, as far as there is room."""
-    room = limits.current.members.words_bytes
     while ids and room > 0:
         some, ids = ids[:SUBJECTS], ids[SUBJECTS:]
         room -= connection.scalar(_OF_MEMBERS, {"brand_id": brand_id, "ids": some}) or 0
-    return ids, None
+    return ids, None, room

@@ -75,6 +75,28 @@ def test_who_came_is_found_at_once_though_the_scheduler_writes_the_words(engine:
                 return
 
 
+def test_who_came_last_is_found_though_those_before_wait(engine: Engine, brand_id: UUID, limit: Limit) -> None:
+    """Their words are the first that are written, wherever their id stands among the others'."""
+    limit("members", words_bytes=100)
+    many = text("""
+        INSERT INTO members (brand_id, member_id, external_user_id, display_name, joined_at)
+        SELECT :brand_id, gen_random_uuid(), 'member ' || n, 'Zoe Zander ' || n, now()
+          FROM generate_series(1, 300) AS n
+    """)
+    last = text("""
+        INSERT INTO members (brand_id, member_id, external_user_id, display_name, joined_at)
+        VALUES (:brand_id, 'ffffffff-ffff-7fff-bfff-ffffffffffff', 'ada', 'Ada Byron', now())
+    """)
+    with transaction(engine, brand_id) as connection:
+        connection.execute(many, {"brand_id": brand_id})
+        connection.execute(last, {"brand_id": brand_id})
+        assert _found(connection, brand_id, "byron") == ["Ada Byron"]
+        while words.write_oldest(connection, brand_id):
+            pass
+        written = text("SELECT count(DISTINCT subject_id) FROM search_words WHERE brand_id = :brand_id")
+        assert connection.scalar(written, {"brand_id": brand_id}) == 301
+
+
 def test_many_who_came_one_by_one_are_written_together(engine: Engine, brand_id: UUID) -> None:
     """A sign-up is an entry: a few at a time would never end where sign-ups go on."""
     for number in range(40):
