@@ -275,27 +275,6 @@ END $$;
 CREATE OR REPLACE TRIGGER coupons_note_value AFTER INSERT OR UPDATE ON coupons
     FOR EACH ROW EXECUTE FUNCTION note_value();
 
--- The validities that a coupon had before, each until an instant of the brand's clock: what should have been issued long
--- ago goes by the one that it had when the promise became known. NULL: without end.
-CREATE TABLE IF NOT EXISTS coupon_validities (
-    brand_id  uuid NOT NULL,
-    coupon_id text NOT NULL,
-    until     timestamptz NOT NULL,
-    validity  text,
-    PRIMARY KEY (brand_id, coupon_id, until),
-    CONSTRAINT coupon_validities_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons
-);
-CREATE OR REPLACE FUNCTION note_validity() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO coupon_validities (brand_id, coupon_id, until, validity)
-    SELECT brand_id, OLD.coupon_id, coalesce(clock_now, clock_timestamp()), OLD.validity
-      FROM brands WHERE brand_id = OLD.brand_id
-        ON CONFLICT (brand_id, coupon_id, until) DO NOTHING;
-    RETURN NULL;
-END $$;
-CREATE OR REPLACE TRIGGER coupons_note_validity AFTER UPDATE ON coupons
-    FOR EACH ROW WHEN (OLD.validity IS DISTINCT FROM NEW.validity) EXECUTE FUNCTION note_validity();
-
 -- What members can redeem beside the credits that they hold: for points, for a credit of a coupon, or for nothing.
 CREATE TABLE IF NOT EXISTS offers (
     brand_id     uuid NOT NULL REFERENCES brands,
@@ -580,6 +559,8 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE UNIQUE INDEX IF NOT EXISTS runs_one_sweep_a_brand ON runs (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL;
 CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (brand_id) WHERE finished_at IS NULL;
 CREATE INDEX IF NOT EXISTS runs_latest ON runs (brand_id, created_at DESC);
+-- Whether an undo found a credit whose use is cancelled: the desk waits for it.
+CREATE INDEX IF NOT EXISTS runs_undoing ON runs (brand_id) WHERE kind = 'undo';
 
 -- A run's memberships in ranges of ids. A worker claims a row, does the work and finishes the row in
 -- the transaction that did it: whatever dies leaves the batch to be claimed again.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from unittest import mock
 
 from issuance import limits
@@ -11,6 +12,6 @@ from issuance import limits
 def limited(room: str, **others: object) -> Iterator[None]:
     """Some of a room's limits are others: `limited("settling", batch=5)`. What else was changed stays so."""
     now = limits.current
-    changed = getattr(now, room)._replace(**others)
-    with mock.patch.object(limits, "current", now._replace(**{room: changed})):
+    changed = replace(getattr(now, room), **others)
+    with mock.patch.object(limits, "current", replace(now, **{room: changed})):
         yield

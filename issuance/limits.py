@@ -4,10 +4,11 @@ They are read when they are needed, `limits.current.settling.batch`, and never w
 campaigns put others in their place (`campaigns/limited.py`). What an operator may choose is a setting instead.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Settling(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Settling:
     #: Memberships a batch at most: large enough for set-based statements, small enough to be lost cheaply.
     batch: int = 5000
     #: A smaller run is still cut into so many batches, so that all workers have some …
@@ -62,7 +63,8 @@ class Settling(NamedTuple):
     attempts_together: int = 2
 
 
-class Runs(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Runs:
     #: Memberships a batch of a run that only looks: their rows are in memory at once.
     looked_at: int = 1000
     #: The most rows that a batch keeps of a plan: of any reason, and of credits to issue. The rest is only counted.
@@ -70,7 +72,8 @@ class Runs(NamedTuple):
     plan_credits: int = 200_000
 
 
-class Hints(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hints:
     #: At most so many memberships in one message, so that a slow message delays few of them.
     memberships: int = 250
     #: At most so many hints are sent for one run at once, so that the runs of all brands alternate in the queue. A
@@ -82,7 +85,8 @@ class Hints(NamedTuple):
     left_alone: float = 3.0
 
 
-class Intake(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Intake:
     #: No event of a file is longer than this, in bytes.
     longest_event: int = 4 * 1024 * 1024
     #: Bytes of a file that are read at once.
@@ -91,7 +95,8 @@ class Intake(NamedTuple):
     refused_kept: int = 10_000
 
 
-class Billers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Billers:
     #: The most requests a second to Stripe: a quarter of what it allows in test mode, which leaves room for others.
     asked_a_second: int = 20
     #: The most seconds to wait between two tries.
@@ -112,7 +117,8 @@ class Billers(NamedTuple):
     set_aside: int = 2_000_000_000
 
 
-class Webhooks(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Webhooks:
     #: How many deliveries of a webhook that goes are forgotten at once: a second's work.
     forgotten: int = 10_000
     #: How many deliveries that were finished long ago one transaction forgets, however many fall due at once.
@@ -121,7 +127,8 @@ class Webhooks(NamedTuple):
     longest_head: int = 64 * 1024
 
 
-class Catalog(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Catalog:
     #: A type has so many rules, deleted ones too, and a rule so many versions: each settling looks at all of them.
     rules: int = 200
     versions: int = 1000
@@ -129,13 +136,15 @@ class Catalog(NamedTuple):
     versions_of_all: int = 10_000
 
 
-class Corrections(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Corrections:
     #: The most corrections that one transaction makes, and within how many seconds, if it is bounded.
     at_once: int = 1000
     seconds: float = 20.0
 
 
-class Members(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Members:
     #: The orders and credits of a member who is archived, if it is bounded.
     archived_orders: int = 1_000
     archived_credits: int = 2_000
@@ -151,7 +160,8 @@ class Members(NamedTuple):
     words_guests: int = 1_000
 
 
-class Reports(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reports:
     #: Rows of a liability that is bounded, and sums that are read for it: a row adds up some of them.
     liability_rows: int = 8_000
     liability_sums: int = 50_000
@@ -159,7 +169,8 @@ class Reports(NamedTuple):
     late_minutes: int = 10
 
 
-class Console(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Console:
     #: How many choices are offered, beside those that are chosen. If a brand has more, the API names the others.
     choices: int = 2000
     #: The most rows of a file, and how many short ones are read at once for it.
@@ -175,7 +186,8 @@ class Console(NamedTuple):
     counted_rows: int = 30_000
 
 
-class Callers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Callers:
     #: Seconds of a window, for which a rate limit counts. Windows begin with the minute.
     window: int = 60
     #: Seconds for which the broker may take to answer, and for which it is left alone if it does not.
@@ -191,7 +203,8 @@ class Callers(NamedTuple):
     people: int = 1000
 
 
-class Doors(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Doors:
     #: Seconds within which a request's headers must have come, counted from the beginning of the connection or from
     #: the last answer.
     header_seconds: float = 10.0
@@ -218,7 +231,8 @@ class Doors(NamedTuple):
     grace: float = 8.0
 
 
-class Database(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Database:
     #: How long a statement of what only reads may take, as PostgreSQL reads it: nothing would be lost, and nobody may
     #: be there any more to read the answer.
     read_timeout: str = "30s"
@@ -237,7 +251,8 @@ class Database(NamedTuple):
     rows_at_once: int = 200
 
 
-class Upgrades(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Upgrades:
     #: Seconds between two turns at a lock, while nobody ends who may hold it: at first, and at last.
     first_pause: float = 0.2
     last_pause: float = 5.0
@@ -247,7 +262,8 @@ class Upgrades(NamedTuple):
     most_batch: int = 20_000
 
 
-class Embedded(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Embedded:
     """`./run`."""
 
     #: Seconds that a command has, which uses the home for a moment.
@@ -256,7 +272,8 @@ class Embedded(NamedTuple):
     longest_log: int = 50_000_000
 
 
-class Limits(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Limits:
     settling: Settling = Settling()
     runs: Runs = Runs()
     hints: Hints = Hints()

@@ -49,10 +49,16 @@ _REFUSE_HELD = text("""
                             = (h.brand_id, h.membership_id, h.credit_rule_id, h.period_start, h.reissue, h.guest_id))
 """)
 # The latest undo that found a credit redeemed, unless a person has reinstated or extended it since, by itself or in a
-# bulk call, which has one entry for all. A membership is in the first batch that reaches as far.
+# bulk call, which has one entry for all. Only what was out again can have been, so the audit is seldom asked; of months
+# that were detached from it nobody knows, and who may have been given it back keeps it. A membership is in the first
+# batch that reaches as far.
 _FOUND_REDEEMED = text("""
     WITH found AS MATERIALIZED (
-         SELECT r.reason, r.actor, r.created_at, to_jsonb(CAST(c.credit_id AS text)) AS credit_id
+         SELECT r.reason, r.actor, r.created_at, c.credit_id,
+                c.extended_at IS NOT NULL
+                OR EXISTS (SELECT FROM redemptions x
+                            WHERE x.brand_id = c.brand_id AND x.credit_id = c.credit_id AND x.status = 'CANCELED'
+                          ) AS may_be_given_back
            FROM credits c
            JOIN runs r ON r.brand_id = c.brand_id AND r.kind = 'undo'
             AND (r.undoes_run_id = c.run_id
@@ -61,17 +67,20 @@ _FOUND_REDEEMED = text("""
                           WHERE (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.last_id >= c.membership_id
                           ORDER BY b.batch LIMIT 1) reached ON true
           WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
-            AND reached.plan @> to_jsonb(CAST(c.credit_id AS text))
-            AND NOT EXISTS (SELECT FROM audit_entries e
-                             WHERE e.brand_id = c.brand_id AND e.subject_id = CAST(c.credit_id AS text)
-                               AND e.action IN ('credit.reinstated', 'credit.extended') AND e.at >= r.created_at))
+            AND reached.plan @> to_jsonb(CAST(c.credit_id AS text)))
     SELECT reason, actor FROM found
-     WHERE NOT EXISTS (SELECT FROM audit_entries e
-                        WHERE e.brand_id = :brand_id AND e.action = 'correction.made' AND e.at >= found.created_at
-                          -- Hosts that write ids have clocks of their own.
-                          AND e.entry_id >= least_id(CAST(found.created_at - interval '2 days' AS date))
-                          AND e.after ?| array['reinstated', 'extended']
-                          AND e.after -> 'credit_ids' @> found.credit_id)
+     WHERE NOT may_be_given_back
+        OR (NOT EXISTS (SELECT FROM (SELECT since FROM parts_of('audit_entries') ORDER BY until LIMIT 1) audit
+                         WHERE since > least_id(CAST(found.created_at AT TIME ZONE 'UTC' AS date)))
+            AND NOT EXISTS (SELECT FROM audit_entries e
+                             WHERE e.brand_id = :brand_id AND e.subject_id = CAST(found.credit_id AS text)
+                               AND e.action IN ('credit.reinstated', 'credit.extended') AND e.at >= found.created_at)
+            AND NOT EXISTS (SELECT FROM audit_entries e
+                             WHERE e.brand_id = :brand_id AND e.action = 'correction.made' AND e.at >= found.created_at
+                               -- Hosts that write ids have clocks of their own.
+                               AND e.entry_id >= least_id(CAST(found.created_at - interval '2 days' AS date))
+                               AND e.after ?| array['reinstated', 'extended']
+                               AND e.after -> 'credit_ids' @> to_jsonb(CAST(found.credit_id AS text))))
      ORDER BY created_at DESC LIMIT 1
 """)
 _REVOKE_ONE = text(f"""
