@@ -40,7 +40,10 @@ class NewBiller(Body):
     model_config = ConfigDict(json_schema_extra=_SAYS_HOW)
 
     kind: Literal["stripe", "mapped"]
-    secret: Secret
+    secret: Secret | None = Field(
+        None,
+        description="None: it tells its own once it has the URL; what it sends before is refused",
+    )
     api_key: Secret | None = None
     mapping: BillerMapping | None = Field(None, description="Of kind `mapped` only: how its webhooks are read")
 
@@ -150,7 +153,7 @@ class Retried(BaseModel):
 def create_biller(caller: Administrator, request: Request, body: NewBiller) -> Any:
     """Plug in a biller. Its secrets are kept sealed and never shown again."""
     mapping = None if body.mapping is None else body.mapping.model_dump(mode="json", by_alias=True)
-    new = New(body.kind, [body.secret], body.api_key, mapping)
+    new = New(body.kind, [body.secret] if body.secret else [], body.api_key, mapping)
     with caller.transaction() as connection:
         biller_id = billers.create(connection, caller.brand_id, new)
     return {"id": biller_id, "url": _url(request, body.kind, biller_id)}

@@ -1,5 +1,6 @@
 """Billers that are plugged in: their secrets, which are kept sealed and never shown, and their price maps."""
 
+import secrets as randomness
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -78,7 +79,8 @@ class Biller:
 
 
 class New(NamedTuple):
-    """A biller to be plugged in."""
+    """A biller to be plugged in. No secrets: it tells its own once it knows the URL, and nothing that it sends is
+    taken before `replace_secrets` gives that."""
 
     kind: str
     secrets: Sequence[str]
@@ -98,12 +100,13 @@ def create(connection: Connection, brand_id: UUID, new: New) -> UUID:
     if (connection.scalar(counted) or 0) >= MOST_BILLERS:
         raise TooManyBillers
     biller_id = uuid7()
+    given = new.secrets or [randomness.token_urlsafe(32)]
     connection.execute(
         billers.insert().values(
             brand_id=brand_id,
             biller_id=biller_id,
             kind=new.kind,
-            secrets=[sealing.seal(connection, secret.encode()) for secret in new.secrets],
+            secrets=[sealing.seal(connection, secret.encode()) for secret in given],
             api_key=None if new.api_key is None else sealing.seal(connection, new.api_key.encode()),
             mapping=new.mapping,
         )

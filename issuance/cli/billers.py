@@ -35,6 +35,9 @@ def add(
     secret_file: Annotated[
         Path | None, typer.Option(help="A file with the signing secret (whsec_…). Without it, it is asked for.")
     ] = None,
+    secret_later: Annotated[
+        bool, typer.Option("--secret-later", help="Stripe tells it with the endpoint: `billers secrets` gives it then.")
+    ] = False,
     api_key_file: Annotated[
         Path | None, typer.Option(help="A file with an API key that may read: for reconcile, and members' own ids.")
     ] = None,
@@ -44,13 +47,17 @@ def add(
 
     The URL is for a webhook endpoint of Stripe's. Prints JSON, asked or not.
     """
+    if secret_later and secret_file is not None:
+        raise Invalid("Give the secret, or --secret-later.")
     brand_id = only_brand(brand)
-    secret = (
-        _read(secret_file) if secret_file is not None else typer.prompt("Signing secret", hide_input=True, err=True)
-    )
-    api_key = _read(api_key_file) if api_key_file is not None else None
+    given: list[str] = []
+    if secret_file is not None:
+        given = [_checked(_read(secret_file))]
+    elif not secret_later:
+        given = [_checked(typer.prompt("Signing secret", hide_input=True, err=True))]
+    api_key = _checked(_read(api_key_file)) if api_key_file is not None else None
     with transaction(brand_id) as connection:
-        biller_id = billers.create(connection, brand_id, New("stripe", [_checked(secret)], api_key))
+        biller_id = billers.create(connection, brand_id, New("stripe", given, api_key))
     show_json({"biller_id": biller_id, "url": _url(biller_id)})
 
 

@@ -7,13 +7,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import billers, reconciling
+from issuance.billers import billers, receiving, reconciling
+from issuance.billers.adapter import BadSignature
 from issuance.billers.billers import New
 from issuance.database.connections import transaction
 from tests.database.cli import Brand, Cli
 from tests.database.test_mapped import MAPPING
 from tests.limits import Limit
-from tests.stripe import SECRET, sequences
+from tests.stripe import SECRET, sequences, signed
 from tests.stripe.fake import KEY, FakeStripe, fake_stripe
 
 EVENTS = sequences()[0]["stripe_events"]
@@ -69,6 +70,36 @@ def test_a_biller_that_does_not_answer_is_exit_1(cli: Cli, biller: str, fake: Fa
     fake.away = True
     ended = cli("billers", "stripe", "reconcile", "--biller", biller)
     assert (ended.code, "can not be asked" in ended.out + ended.err) == (1, True)
+
+
+def test_an_api_key_that_is_none_is_refused(cli: Cli, brand: Brand, tmp_path: Path) -> None:
+    """An empty one would be asked with, and every sign-up would wait for the answer."""
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "empty").write_text("")
+    files = ("--secret-file", tmp_path / "secret", "--api-key-file", tmp_path / "empty")
+    refused = cli("billers", "stripe", "add", "--brand", brand.brand_id, *files)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert cli("billers", "list", "--brand", brand.brand_id, "--json").json["data"] == []
+
+
+def test_the_secret_may_come_later(cli: Cli, brand: Brand, engine: Engine, tmp_path: Path) -> None:
+    """Stripe shows it with the endpoint of the URL that is printed here. Until then nothing is good."""
+    (tmp_path / "secret").write_text(SECRET)
+    added = cli("billers", "stripe", "add", "--brand", brand.brand_id, "--secret-later").json
+    assert added["url"].endswith(added["biller_id"])
+
+    def said() -> None:
+        with transaction(engine) as connection:
+            biller = billers.find(connection, UUID(added["biller_id"]))
+        assert biller is not None
+        receiving.verify(biller, b"{}", {name.lower(): value for name, value in signed(b"{}").items()})
+
+    with pytest.raises(BadSignature):
+        said()
+    assert cli("billers", "secrets", "--biller", added["biller_id"], "--secret-file", tmp_path / "secret").code == 0
+    said()
+    both = cli("billers", "stripe", "add", "--brand", brand.brand_id, "--secret-later", "--secret-file", tmp_path / "x")
+    assert (both.code, both.err.count("\n")) == (2, 1)
 
 
 def test_without_an_api_key_it_is_said_so(cli: Cli, brand: Brand, tmp_path: Path) -> None:

@@ -158,6 +158,18 @@ def test_secrets_are_rotated_with_overlap(plugged: Plugged) -> None:
         plugged.brand.ok("PUT", path, 422, {"secrets": wrong})
 
 
+def test_a_secret_that_comes_later_opens_what_comes_after_it(server: Server) -> None:
+    """The biller shows it once it knows the URL; what it sent before it sends again."""
+    made = server.new_brand("Europe/Berlin", sandbox=True)
+    event = FIRST["stripe_events"][0]
+    with server.client(made.key) as http:
+        biller_id = http.post("/billers", json={"kind": "stripe"}).json()["id"]
+        plugged = Plugged(Client(http, clock=True), biller_id, made.brand_id)
+        plugged.deliver(event, status=400)
+        plugged.brand.ok("PUT", f"/billers/{biller_id}/secrets", 200, {"secrets": [SECRET]})
+        plugged.deliver(event)
+
+
 def test_an_unknown_biller_is_404(plugged: Plugged) -> None:
     for biller_id in (str(uuid4()), "no-id", plugged.brand.type_id):
         refused = plugged._replace(biller_id=biller_id).deliver(FIRST["stripe_events"][0], status=404)
