@@ -24,6 +24,9 @@ def serve(
     small: Annotated[
         bool, typer.Option("--small", help="Fewer processes, for a machine of 1 GB and some thousand members.")
     ] = False,
+    without_web: Annotated[
+        bool, typer.Option("--without-web", help="All but web, while a backup is brought back. SIGHUP ends it.")
+    ] = False,
 ) -> None:
     """Run every process of a host, on the servers that DATABASE_URL and REDIS_URL name.
 
@@ -41,10 +44,13 @@ def serve(
     environment = {**os.environ, "PATH": os.pathsep.join([beside_python, os.environ.get("PATH", os.defpath)])}
     if own.sealing_key_file is not None:  # the processes work in another folder
         environment["ISSUANCE_SEALING_KEY_FILE"] = str(own.sealing_key_file.absolute())
-    processes = Processes(None, procfile.commands(small=small), environment, sys.stdout)
+    commands = procfile.commands(small=small)
+    if without_web:
+        del commands["web"]
+    processes = Processes(None, commands, environment, sys.stdout)
     processes.ready.set()  # each of them waits for servers that are away
     renewal = Renewal("web", lambda: _fits(environment), lambda: procfile.commands(small=small))
-    raise typer.Exit(processes.run(renewal=renewal))
+    raise typer.Exit(processes.run(renewal=None if without_web else renewal))
 
 
 def _fits(environment: Mapping[str, str]) -> bool:
