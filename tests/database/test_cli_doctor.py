@@ -53,6 +53,7 @@ def test_where_all_is_well_it_exits_0(
         "pooler",
         "connections",
         "disk",
+        "rights",
         "schema",
         "Redis",
         "processes",

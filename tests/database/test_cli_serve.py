@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from issuance.cli import serve
 from issuance.embedded.processes import Processes, Renewal
 from tests.database.cli import Cli
 
@@ -20,7 +19,7 @@ def test_all_but_web_run_while_a_backup_is_brought_back(
         told.append((self._commands, renewal is not None))
         return 0
 
-    monkeypatch.setattr(serve.Processes, "run", run)
+    monkeypatch.setattr(Processes, "run", run)
     assert cli("serve", *size).code == 0
     assert cli("serve", *size, "--without-web").code == 0
     (everything, renewed), (others, hangs_up) = told

@@ -1,7 +1,6 @@
 """On a server with ten connections, as a user who owns nothing, everything still settles."""
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from issuance.settings import Settings
 from scheduler.tick import tidy
 from tests.database.test_retention import KEEP
 from tests.end_to_end.client import ONE, Client
+from tests.rights import statements
 from tests.serving import REPO, Server, empty_redis, running
 
 #: Of ten connections PostgreSQL keeps three for its operator.
@@ -34,8 +34,6 @@ CONNECTIONS = 10
 MEMBERS, AT_ONCE = 150, 40
 OWNED = "SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole"
 RELEASED = REPO / "tests/database/upgrades/released"
-#: What docs/installing.md tells people to run, so that the processes own nothing.
-ROLE = re.search(r"^    CREATE ROLE issuance_web.*?(?=\n\n)", (REPO / "docs/installing.md").read_text(), re.M | re.S)
 
 
 class Own(NamedTuple):
@@ -65,12 +63,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 
 
 def _give_rights(own: Own) -> None:
-    assert ROLE is not None
-    statements = [one for one in re.sub(r"--.*", "", ROLE[0]).replace("…", "its own").split(";") if one.strip()]
-    assert len(statements) == 7
-    for number, statement in enumerate(statements):
+    given = statements()
+    assert len(given) == 7
+    for number, statement in enumerate(given):
         with psycopg.connect(own.owners if number else own.operators) as connection:
-            connection.execute(statement.encode())
+            connection.execute(statement)
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +141,14 @@ def test_months_are_nobody_elses(own: Own) -> None:
 def test_an_upgrade_lets_the_processes_make_months(own: Own) -> None:
     """Those who were given the tables of a version that knew no months. To whom the owner gives rights is no
     difference, unless it is everybody."""
-    assert ROLE is not None
     url = own.owners.removesuffix("/issuance") + "/earlier"
     with psycopg.connect(own.operators, autocommit=True) as operator:
         operator.execute("CREATE DATABASE earlier OWNER issuance")
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute((RELEASED / "0.2.0.sql").read_bytes())
-        for statement in re.sub(r"--.*|CREATE ROLE.*|.*GRANT EXECUTE.*", "", ROLE[0]).split(";"):
-            owner.execute(statement.encode())
+        for statement in statements():
+            if b"CREATE ROLE" not in statement and b"GRANT EXECUTE" not in statement:
+                owner.execute(statement)
         assert schema("upgrade", url).returncode == 0
         for function in ("make_month(text, date)", "drop_month(text)"):
             may = owner.execute("SELECT has_function_privilege('issuance_web', %s, 'EXECUTE')", [function]).fetchone()

@@ -9,6 +9,7 @@ import psycopg
 from issuance.addresses import libpq_url
 from issuance.cli.diagnoses.durability import of_backups, of_durability, of_replication
 from issuance.cli.diagnoses.findings import Finding, Postgres, ask, first_line, of_clock, of_disk
+from issuance.cli.diagnoses.rights import of_rights
 from issuance.database.connections import ORDINARY_ROLE, is_lent, is_same
 from issuance.database.revisions import standing_of
 from issuance.errors import SchemaAhead, SchemaBehind
@@ -32,7 +33,10 @@ def of_postgresql(own: Settings) -> Iterator[Finding]:
             yield from of_replication(connection)
             yield from _vacuum(connection)
             yield from _room(connection, own)
+            yield from of_rights(connection)
             yield from _schema(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        yield Finding("schema", "wrong", first_line(error), "give that right, as the tables' owner")
     except psycopg.Error as error:
         yield Finding(
             "PostgreSQL", "wrong", f"it does not answer: {first_line(error)}", "start it, or mend DATABASE_URL"

@@ -19,6 +19,9 @@ from issuance.log import logger
 #: Not a name that processes have: those who work on the schema are not counted among them.
 APPLICATION_NAME = "issuance schema"
 
+#: What names the user who works on the schema, as people are told.
+SETTING = "DATABASE_URL (DATABASE_DIRECT_URL, where that is set)"
+
 # Backfills and validations mean the rows of all brands. A statement whose client was killed ends with it.
 _SETTINGS = {
     "timezone": "UTC",
@@ -64,14 +67,16 @@ def session(url: str) -> Iterator[Connection]:
         try:
             yield connection
         except psycopg.errors.InsufficientPrivilege as error:
-            raise RightMissing(f"{error.diag.message_primary}: {_what_is_missing(driver)}") from None
+            said = error.diag.message_primary or ""
+            raise RightMissing(f"{said}: {_what_is_missing(driver, said)}") from None
 
 
-def _what_is_missing(driver: psycopg.Connection[Any]) -> str:
-    user = sql.Identifier(driver.info.user).as_string(driver)
+def _what_is_missing(driver: psycopg.Connection[Any], said: str) -> str:
+    user, database = (sql.Identifier(one).as_string(driver) for one in (driver.info.user, driver.info.dbname))
     if driver.execute(_IS_FREE).fetchone() != (True,):
-        grant = f"GRANT CREATE, USAGE ON SCHEMA public TO {user}"
-        return f"the user {user} of DATABASE_URL must own Issuance's tables, and may need: {grant}"
+        # `schema diff` makes a schema of its own, to compare with.
+        where = f"CREATE ON DATABASE {database}" if "for database" in said else "CREATE, USAGE ON SCHEMA public"
+        return f"the user {user} of {SETTING} must own Issuance's tables, and may need: GRANT {where} TO {user}"
     return (
         f"Issuance's tables must belong to the role {ORDINARY_ROLE}, since row-level security does not bind {user}. "
         f"`issuance schema upgrade` hands them over; it may need: CREATE ROLE {ORDINARY_ROLE}; "

@@ -16,7 +16,7 @@ from issuance.database.schema.comparison import missing_from
 from issuance.database.schema.execution import Execution, Listener
 from issuance.database.schema.history import History, Part
 from issuance.database.schema.picture import hand_over, has_tables, make, picture
-from issuance.database.schema.sessions import session, take_turn
+from issuance.database.schema.sessions import SETTING, session, take_turn
 from issuance.database.statements import driver_of
 from issuance.errors import SchemaUnknown, UpgradeRefused
 
@@ -170,4 +170,4 @@ def _in_the_way(driver: psycopg.Connection[Any], part: Part) -> str | None:
 def _must_own(driver: psycopg.Connection[Any]) -> None:
     others = [owner for (owner,) in driver.execute(_OWNERS)]
     if others:
-        raise UpgradeRefused(f"Tables belong to {', '.join(others)}: run it with a DATABASE_URL of that user")
+        raise UpgradeRefused(f"Tables belong to {', '.join(others)}: run it with a {SETTING} of that user")

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
+from issuance.cli.diagnoses.findings import Finding
 from issuance.cli.diagnoses.postgresql import of_postgresql
 from issuance.database import schema
 from issuance.database.connections import ORDINARY_ROLE, engine_for, transaction
@@ -16,6 +17,7 @@ from issuance.embedded.postgres import Postgres
 from issuance.errors import RightMissing, UpgradeRefused
 from issuance.settings import Settings
 from tests.database.upgrades.conftest import HISTORY, NEWEST, TICKETS, connect, fill
+from tests.rights import PASSWORD, statements
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +64,14 @@ def restore_role(connection: psycopg.Connection[Any]) -> None:
     connection.execute("ALTER ROLE another RENAME TO issuance_processes")
 
 
+def doctor(url: str) -> list[Finding]:
+    """What `issuance doctor` finds about PostgreSQL."""
+    return list(of_postgresql(Settings.model_validate({"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"})))
+
+
 def found_of_rights(url: str) -> str:
     """What `issuance doctor` thinks of the user."""
-    own = Settings.model_validate({"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"})
-    (found,) = [one for one in of_postgresql(own) if "row-level security" in one.says]
+    (found,) = [one for one in doctor(url) if "row-level security" in one.says]
     return found.state
 
 
@@ -152,5 +158,58 @@ def test_the_tables_of_somebody_else_are_left_to_him(server: Postgres, superuser
         connection.execute("GRANT SELECT ON alembic_version, schema_steps TO issuance")
         database = connection.info.dbname
     ordinary = server.url.replace("postgresql://", "postgresql+psycopg://").removesuffix("/issuance") + f"/{database}"
-    with pytest.raises(UpgradeRefused, match=f"Tables belong to {ORDINARY_ROLE}: run it with a DATABASE_URL of that"):
+    with pytest.raises(
+        UpgradeRefused, match=f"Tables belong to {ORDINARY_ROLE}: run it with a DATABASE_URL .* of that"
+    ):
         schema.upgrade(ordinary)
+
+
+@pytest.fixture
+def web(server: Postgres, superuser: str) -> Iterator[str]:
+    """The address of a user who owns nothing, with the rights of docs/installing.md; the tables are the role's."""
+    schema.apply(superuser)
+    create, *grants = statements()
+    with connect(superuser) as connection:
+        connection.execute(create)
+        for one in grants:
+            connection.execute(one.replace(b"PRIVILEGES IN", b"PRIVILEGES FOR ROLE issuance_processes IN"))
+    yield make_url(superuser).set(username="issuance_web", password=PASSWORD).render_as_string(hide_password=False)
+    with connect(superuser) as connection:
+        connection.execute("DROP OWNED BY issuance_web")
+        connection.execute("DROP ROLE issuance_web")
+
+
+def test_what_later_versions_bring_is_within_reach_where_the_owner_is_free(superuser: str, web: str) -> None:
+    """It is made by the role, not by the superuser, whose default rights say nothing of it."""
+    with connect(superuser) as owner, connect(web) as theirs:
+        owner.execute("SET ROLE issuance_processes")
+        owner.execute("CREATE TABLE wishes (wish text)")
+        theirs.execute("INSERT INTO wishes VALUES ('one')")
+
+
+def test_doctor_says_which_right_the_processes_lack(superuser: str, web: str) -> None:
+    """All is well with those of the page; without one of them it is named."""
+    with connect(web) as theirs:
+        assert [one.says for one in doctor(web) if one.state == "wrong"] == []
+        with connect(superuser) as owner:
+            owner.execute("REVOKE UPDATE, DELETE ON offers FROM issuance_web")
+            owner.execute("REVOKE EXECUTE ON FUNCTION make_month(text, date) FROM issuance_web")
+            owner.execute("REVOKE USAGE ON ALL SEQUENCES IN SCHEMA public FROM issuance_web")
+        (wrong,) = [one for one in doctor(web) if one.state == "wrong"]
+        for lacking in ("DELETE, UPDATE on offers", "EXECUTE on make_month", "USAGE on search_backlog_entry_id_seq"):
+            assert lacking in wrong.says
+        with connect(superuser) as owner:
+            owner.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM issuance_web")
+        found = [one for one in doctor(web) if one.state == "wrong"]
+        assert [one.about for one in found] == ["rights", "schema"]
+        assert "alembic_version" in found[1].says
+        with connect(superuser) as owner:
+            owner.execute("REVOKE USAGE ON SCHEMA public FROM issuance_web, public")
+        assert "USAGE on the schema public" in " ".join(one.says for one in doctor(web))
+        theirs.execute("SELECT")
+
+
+def test_who_may_make_no_schema_is_told_that_right(superuser: str, web: str) -> None:
+    """`schema diff` makes one beside the tables, to compare with."""
+    with pytest.raises(RightMissing, match=r"GRANT CREATE ON DATABASE .* TO issuance_web"):
+        schema.diff(web)
