@@ -63,7 +63,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 
 
 def _give_rights(own: Own) -> None:
-    given = statements()
+    given = statements("its own")
     assert len(given) == 7
     for number, statement in enumerate(given):
         with psycopg.connect(own.owners if number else own.operators) as connection:
@@ -146,7 +146,7 @@ def test_an_upgrade_lets_the_processes_make_months(own: Own) -> None:
         operator.execute("CREATE DATABASE earlier OWNER issuance")
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute((RELEASED / "0.2.0.sql").read_bytes())
-        for statement in statements():
+        for statement in statements("its own"):
             if b"CREATE ROLE" not in statement and b"GRANT EXECUTE" not in statement:
                 owner.execute(statement)
         assert schema("upgrade", url).returncode == 0

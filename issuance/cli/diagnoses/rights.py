@@ -16,7 +16,7 @@ _MISSING = """
         SELECT CASE WHEN (rolsuper OR rolbypassrls) AND EXISTS (SELECT FROM pg_roles WHERE rolname = %(ordinary)s)
                     THEN %(ordinary)s ELSE current_user END AS who
           FROM pg_roles WHERE rolname = session_user)
-    SELECT who, name, string_agg(needed, ', ') AS needed
+    SELECT who, name, string_agg(needed, ', ' ORDER BY needed) AS needed
       FROM (SELECT who, relname AS name, needed FROM working, pg_class, unnest(%(rights)s::text[]) AS needed
              WHERE relnamespace = current_schema()::regnamespace
                AND (relname = ANY(%(tables)s) OR relname IN ('alembic_version', 'schema_steps') AND needed = 'SELECT')
