@@ -190,6 +190,8 @@ class Console:
 class Callers:
     #: Seconds of a window, for which a rate limit counts. Windows begin with the minute.
     window: int = 60
+    #: The same where bytes are counted; these begin at midnight (UTC).
+    day: int = 86_400
     #: Seconds for which the broker may take to answer, and for which it is left alone if it does not.
     patience: float = 0.25
     left_alone: float = 2.0

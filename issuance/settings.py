@@ -68,6 +68,12 @@ class OwnSettings(BaseModel):
     rate_sign_ins: int = Field(60, alias="ISSUANCE_RATE_SIGN_INS", ge=0, description="A minute and address")
     rate_files: int = Field(30, alias="ISSUANCE_RATE_FILES", ge=0, description="A minute and person of the console")
     rate_metrics: int = Field(300, alias="ISSUANCE_RATE_METRICS", ge=0, description="Of /metrics, a minute and address")
+    bytes_a_brand: int = Field(
+        20_000_000_000,
+        alias="ISSUANCE_BYTES_A_BRAND",
+        ge=0,
+        description="Bytes that a brand may have kept, a day",
+    )
     metrics_host: str | None = Field(
         None, alias="ISSUANCE_METRICS_HOST", description="The address that /metrics listens on, in place of the web's"
     )

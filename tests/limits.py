@@ -25,4 +25,4 @@ def limit() -> Iterator[Limit]:
 def count_at_leisure(limit: Limit, window: int = 10**7) -> None:
     """Rates are counted the same on any machine: no window ends, and a broker that answers slowly is waited for. Else
     what is asked meanwhile is not counted."""
-    limit("callers", window=window, patience=PATIENCE_SECONDS)
+    limit("callers", window=window, day=window, patience=PATIENCE_SECONDS)

@@ -120,9 +120,10 @@ def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
     }
 
 
-def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
+def _take(caller: Caller, request: Request, bodies: list[Any]) -> dict[str, Any]:
     if len(bodies) > MOST_EVENTS:
         raise TooLarge(f"A batch has at most {MOST_EVENTS} events.")
+    caller.told(request.state.body_bytes)
     batch = events.read(bodies)
     with caller.transaction() as connection:
         intake = events.take(connection, caller.brand_id, batch)
@@ -156,10 +157,10 @@ def post_billing_event(caller: Writer, request: Request, body: Annotated[Any, Bo
     its attributes in the headers `ce-specversion`, `ce-id`, `ce-source`, `ce-type` and `ce-time`, its data as the body.
     """
     if _is_in_binary_mode(request):
-        return _take(caller, [_in_binary_mode(request, body)])
+        return _take(caller, request, [_in_binary_mode(request, body)])
     if not isinstance(body, (dict, list)):
         raise Invalid("Send one event, a JSON object, or a batch of them, a JSON array.")
-    return _take(caller, body if isinstance(body, list) else [body])
+    return _take(caller, request, body if isinstance(body, list) else [body])
 
 
 @router.post(
@@ -169,11 +170,13 @@ def post_billing_event(caller: Writer, request: Request, body: Annotated[Any, Bo
     response_model=IntakeResult,
     openapi_extra=_body(_BATCH_TYPE, _BATCH, {"batch": list(_EXAMPLES.values())}),
 )
-def post_billing_event_batch(caller: Writer, body: Annotated[Any, Body(media_type=_BATCH_TYPE)]) -> Any:
+def post_billing_event_batch(
+    caller: Writer, request: Request, body: Annotated[Any, Body(media_type=_BATCH_TYPE)]
+) -> Any:
     """Take in a batch of up to 1000 CloudEvents, each on its own."""
     if not isinstance(body, list):
         raise Invalid("Send a batch of events, a JSON array.")
-    return _take(caller, body)
+    return _take(caller, request, body)
 
 
 @router.get("/rejected-events", operation_id="listRejectedEvents", response_model=RejectedEventPage)

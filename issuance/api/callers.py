@@ -25,7 +25,7 @@ from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import known_keys, tokens
 from issuance.tenancy.keys import Key
-from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_CODES, WRONG_KEYS, Known, Rates, came_from
+from issuance.tenancy.rates import FACTS, OF_A_BRAND, OF_A_KEY, WRONG_CODES, WRONG_KEYS, Known, Rates, came_from
 
 _bearer = HTTPBearer(
     scheme_name="organisation_key",
@@ -85,6 +85,12 @@ class Caller:
         nothing about any code."""
         if self.rates is not None:
             self.rates.wrong(WRONG_CODES, self.name, times)
+
+    def told(self, number: int) -> None:
+        """Count so many bytes of facts, which are kept for ever. Raises RateLimited where the brand has told too many
+        today."""
+        if self.rates is not None:
+            self.rates.take(FACTS, str(self.brand_id), number)
 
     def about(self, external_user_id: str | None) -> str | None:
         """The member that a call is about: the named member, or the token's own. Raises NotAllowed."""

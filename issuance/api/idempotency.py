@@ -31,6 +31,7 @@ from issuance.members import erased
 from issuance.tenancy import idempotency
 from issuance.tenancy.fairness import MOST_WAITING, PATIENCE, Fair, TooManyWaiting
 from issuance.tenancy.idempotency import Answer, Key
+from issuance.tenancy.rates import ANSWERS, Rates
 
 HEADER = "Idempotency-Key"
 #: The headers that mark a repeated answer: our own, and Stripe's, which clients know, and which was the only one in
@@ -40,6 +41,8 @@ REPEATED = ("Idempotency-Replayed", "Idempotent-Replayed")
 #: The most requests with a key that are worked on at once. Each holds a connection while it goes from thread to thread:
 #: if they held all connections, the threads would wait for connections, and they for threads.
 MOST_AT_WORK = 16
+#: Bytes that are kept with an answer: its key, hash and index.
+_BESIDE = 200
 _SANE = re.compile(r"[\x20-\x7e]{1,255}")
 #: Statuses of answers that are not kept: the same request may get another answer when it is sent again.
 _NOT_KEPT = (401, 403, 429)
@@ -70,12 +73,14 @@ async def answer_once(
     """Answer a POST with an Idempotency-Key: with its first answer if there is one, else by doing the work in `place`.
     A request that waits for another with its key has no place meanwhile.
 
-    Raises Invalid for a malformed key, IdempotencyKeyReused if the key came with another request; TooManyAtOnce.
+    Raises Invalid for a malformed key, IdempotencyKeyReused if the key came with another request; TooManyAtOnce;
+    RateLimited where the brand has too many bytes kept, and then nothing was done.
     """
     if not _SANE.fullmatch(shown):
         wrong = "must be 1 to 255 printable ASCII characters"
         raise Invalid(f"{HEADER}: {wrong}", fields={HEADER: wrong})
     key = Key(caller.brand_id, caller.sender, shown)
+    rates: Rates = request.app.state.rates
     secret: Secret | None = request.app.state.secrets.get(getattr(request.scope["route"], "operation_id", None))
     held_back = hints.HeldBack()
     async with _one_at_a_time(key), place:
@@ -90,7 +95,7 @@ async def answer_once(
                 response = await _answered(request, handle)
                 if response.status_code >= 500 or response.status_code in _NOT_KEPT:
                     raise _NotKept(response)
-                if await run_in_threadpool(idempotency.keep, connection, key, _kept(response, secret)):
+                if await run_in_threadpool(_keep, rates, connection, key, _kept(response, secret)):
                     first = await run_in_threadpool(_unnamed, connection, key, request_hash)
                     if first is not None:
                         raise _NotKept(await run_in_threadpool(_repeated, connection, first, secret))
@@ -108,6 +113,12 @@ async def _answered(request: Request, handle: Handler) -> Response:
         if response is None:
             raise
         return response
+
+
+def _keep(rates: Rates, connection: Connection, key: Key, answer: Answer) -> bool:
+    """Keep the first answer, within the brand's limit of bytes. Raises RateLimited."""
+    rates.take(ANSWERS, str(key.brand_id), len(answer.body) + _BESIDE)
+    return idempotency.keep(connection, key, answer)
 
 
 def _unnamed(connection: Connection, key: Key, request_hash: bytes) -> Answer | None:

@@ -19,7 +19,7 @@ from issuance.billers.adapter import BadSignature
 from issuance.billers.billers import Biller
 from issuance.errors import NotFound
 from issuance.tenancy.fairness import FairThreads
-from issuance.tenancy.rates import OF_A_BRAND, UNKNOWN_BILLERS, WRONG_SIGNATURES, Known, Rates, came_from
+from issuance.tenancy.rates import FACTS, OF_A_BRAND, UNKNOWN_BILLERS, WRONG_SIGNATURES, Known, Rates, came_from
 
 router = APIRouter(prefix="/billers", tags=["billers"])
 
@@ -95,7 +95,8 @@ async def _biller(request: Request, kind: str, biller_id: UUID) -> Biller:
 
 
 def _take(request: Request, biller: Biller, body: bytes) -> None:
-    """Keep a webhook, within the brand's limit of requests. Who guesses signatures keeps out only themselves."""
+    """Keep a webhook, within the brand's limits of requests and bytes. Who guesses signatures keeps out only
+    themselves."""
     state, sender = request.app.state, (came_from(request.client), biller.biller_id)
     rates: Rates = state.rates
     rates.check(WRONG_SIGNATURES, _name(sender))
@@ -106,6 +107,7 @@ def _take(request: Request, biller: Biller, body: bytes) -> None:
         raise
     rates.was_good(sender, Known(biller.brand_id, _name(sender), is_key=False))
     rates.take(OF_A_BRAND, str(biller.brand_id))
+    rates.take(FACTS, str(biller.brand_id), len(body))
     receiving.keep(state.engine, biller, body)
 
 

@@ -124,6 +124,7 @@ class Edge:
                 try:
                     async with stopping.patience(limits.current.doors.body_seconds):
                         body = await _read(headers, parts, longest)
+                        scope["state"]["body_bytes"] = len(body)
                 except TimeoutError:
                     raise TooSlow from None
                 until_gone.set(partial(_until_gone, receive))

@@ -1,4 +1,5 @@
-"""Rate limits: how much an address, a key or a brand may ask for in a minute, and how often it may be wrong.
+"""Rate limits: how much an address, a key or a brand may ask for in a minute, and how often it may be wrong; and how
+many bytes a brand may have kept in a day.
 
 All web processes count together, in the broker's server and by its clock. To ask it for each request would cost more
 than the limits are worth, so a process takes a small part of what is left, and spends that. While the broker is away
@@ -35,6 +36,9 @@ WRONG_KEYS, WRONG_CODES = "wrong keys from this address", "wrong codes"
 WRONG_SIGNATURES, UNKNOWN_BILLERS = "wrong signatures of this biller", "unknown billers from this address"
 METRICS = "looks at the metrics from this address"
 SIGN_INS, FILES, OF_A_PERSON = "tries to sign in from this address", "files", "requests of this person"
+#: What is counted in bytes, by brand and day: so that no key fills the disk before somebody can look.
+FACTS, ANSWERS = "bytes of events and billers' webhooks", "bytes of answers kept for Idempotency-Keys"
+_DAILY = frozenset({FACTS, ANSWERS})
 
 
 # The window is chosen by the broker's clock: those of the processes' hosts may differ.
@@ -54,7 +58,7 @@ class RateLimited(IssuanceError):
     status = 429
 
     def __init__(self, what: str, standing: "RateState") -> None:
-        super().__init__(f"Too many {what}: at most {standing.most} a minute.")
+        super().__init__(f"Too many {what}: at most {standing.most:,} a {'day' if what in _DAILY else 'minute'}.")
         self.standing = standing
         self.retry_after = standing.seconds
 
@@ -126,6 +130,8 @@ class Rates:
             METRICS: settings.rate_metrics,
             SIGN_INS: settings.rate_sign_ins,
             FILES: settings.rate_files,
+            FACTS: settings.bytes_a_brand,
+            ANSWERS: settings.bytes_a_brand,
         }
         self._client: redis.Redis | None = None
         if not brokers.is_rabbitmq(redis_url):
@@ -134,39 +140,40 @@ class Rates:
                 redis_url, socket_timeout=patience, socket_connect_timeout=patience, retry=None
             )
         self._lock = Lock()
-        self._window = 0
-        self._parts: dict[tuple[str, str], _Part] = {}
+        #: The running window of each length, by its length in seconds: its number, and the parts by name.
+        self._windows: dict[int, tuple[int, dict[tuple[str, str], _Part]]] = {}
         self._left_alone_until = 0.0
         #: How many seconds the broker's clock is ahead of this process's monotonic one, by the broker's last answer.
         self._ahead = time.time() - time.monotonic()
         # Python's hashes of strings are keyed, and stay in the process.
         self._good: dict[int, Known] = {}
 
-    def take(self, what: str, who: str) -> RateState | None:
-        """Count one more, and return how the limit stands then. None if there is no limit, or if the broker is away.
+    def take(self, what: str, who: str, number: int = 1) -> RateState | None:
+        """Count so many more, and return how the limit stands then. None if there is no limit, or if the broker is
+        away.
 
-        Raises RateLimited.
+        Raises RateLimited where fewer are left.
 
         """
         most = self.most[what]
         if not most:
             return None
         with self._part(what, who) as part:
-            if part.left > 0:
-                part.left -= 1
-                return self._standing(most, part)
+            if part.left >= number:
+                part.left -= number
+                return self._standing(what, part)
             if part.counted >= most:
-                raise RateLimited(what, self._standing(most, part))
-        counted = self._count(what, who, number := max(1, most // _PARTS))
+                raise RateLimited(what, self._standing(what, part))
+        counted = self._count(what, who, more := max(number, most // _PARTS))
         if counted is None:
             return None
         with self._part(what, who) as part:
             part.counted = max(part.counted, counted)
-            here = number - max(0, counted - most)
-            if here <= 0:
-                raise RateLimited(what, self._standing(most, part))
-            part.left += here - 1
-            return self._standing(most, part)
+            here = max(0, more - max(0, counted - most)) + part.left
+            if here < number:
+                raise RateLimited(what, self._standing(what, part))
+            part.left = here - number
+            return self._standing(what, part)
 
     def is_quick(self, what: str, who: str) -> bool:
         """Whether `take` needs no look at the broker."""
@@ -205,25 +212,27 @@ class Rates:
         most = self.most[what]
         with self._part(what, who) as part:
             if most and part.left <= 0 and part.counted >= most:
-                raise RateLimited(what, self._standing(most, part))
+                raise RateLimited(what, self._standing(what, part))
 
     def check(self, what: str, who: str) -> None:
         """Raises RateLimited if somebody has been wrong too often, as far as this process knows."""
         most = self.most[what]
         with self._part(what, who) as part:
             if most and part.counted > most:
-                raise RateLimited(what, self._standing(most, part))
+                raise RateLimited(what, self._standing(what, part))
 
     @contextmanager
     def _part(self, what: str, who: str) -> Iterator[_Part]:
-        window = int(self._now()) // limits.current.callers.window
+        seconds = _window(what)
+        window = int(self._now()) // seconds
         with self._lock:
-            if window != self._window or len(self._parts) > _MOST_NAMES:
-                self._window, self._parts = window, {}
-            yield self._parts.setdefault((what, who), _Part())
+            running, parts = self._windows.get(seconds, (None, {}))
+            if window != running or len(parts) > _MOST_NAMES:
+                self._windows[seconds] = window, parts = window, {}
+            yield parts.setdefault((what, who), _Part())
 
-    def _standing(self, most: int, part: _Part) -> RateState:
-        window = limits.current.callers.window
+    def _standing(self, what: str, part: _Part) -> RateState:
+        most, window = self.most[what], _window(what)
         seconds = window - int(self._now()) % window
         return RateState(most, max(0, most - part.counted) + part.left, seconds)
 
@@ -239,8 +248,7 @@ class Rates:
         if time.monotonic() < self._left_alone_until:
             return None
         try:
-            window = limits.current.callers.window
-            answer: Any = self._client.eval(_COUNT, 1, f"issuance:rate:{what}:{who}", number, window)
+            answer: Any = self._client.eval(_COUNT, 1, f"issuance:rate:{what}:{who}", number, _window(what))
         except redis.RedisError as error:
             self._left_alone_until = time.monotonic() + limits.current.callers.left_alone
             outage.lasts(error)
@@ -249,3 +257,8 @@ class Rates:
         counted, seconds, microseconds = map(int, answer)
         self._ahead = seconds + microseconds / 1e6 - time.monotonic()
         return counted
+
+
+def _window(what: str) -> int:
+    """The seconds within which something is counted."""
+    return limits.current.callers.day if what in _DAILY else limits.current.callers.window
