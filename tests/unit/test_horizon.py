@@ -91,6 +91,7 @@ def from_horizon(life: Life, now: datetime) -> Membership | None:
         or credit.period_end is None
         or credit.is_open
         or (credit.expires_at is not None and credit.expires_at > settled_at)
+        or any(one is not None and one >= settled_at for one in (credit.redeemed_at, credit.revoked_at))
     ]
     automatic = [one for one, is_so in ((GOLD, life.automatic), (SILVER, life.silver_automatic)) if is_so]
     read = read_facts(events, named, whole.places or places(life), life.zone, automatic, order)
@@ -99,7 +100,7 @@ def from_horizon(life: Life, now: datetime) -> Membership | None:
         for charge in then.charges
         if charge.number in set(numbers.values()) - set(numbers_of(events, order).values())
     ]
-    member = Membership(
+    membership = Membership(
         whole.membership_id,
         replace(read, archived_guests=whole.facts.archived_guests, returned_guests=whole.facts.returned_guests),
         whole.state,
@@ -116,8 +117,9 @@ def from_horizon(life: Life, now: datetime) -> Membership | None:
             all(e.type in {*ADDS, SIGNED_UP, GUESTS_CHANGED} for e in whole.events),
         ),
     )
-    stays = holds(member.history(now), life.rules_at(now)) and not any(map(is_apart, out))
-    return member if stays else None
+    is_known = all(settled_at not in (credit.redeemed_at, credit.revoked_at) for credit in out)
+    stays = is_known and holds(membership.history(now), life.rules_at(now)) and not any(map(is_apart, out))
+    return membership if stays else None
 
 
 def places(life: Life) -> dict[UUID, int]:
