@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from unittest import mock
 
 from issuance import limits
@@ -12,6 +11,6 @@ from issuance import limits
 def limited(room: str, **others: object) -> Iterator[None]:
     """Some of a room's limits are others: `limited("settling", batch=5)`. What else was changed stays so."""
     now = limits.current
-    changed = replace(getattr(now, room), **others)
-    with mock.patch.object(limits, "current", replace(now, **{room: changed})):
+    changed = getattr(now, room)._replace(**others)
+    with mock.patch.object(limits, "current", now._replace(**{room: changed})):
         yield

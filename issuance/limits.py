@@ -4,11 +4,10 @@ They are read when they are needed, `limits.current.settling.batch`, and never w
 campaigns put others in their place (`campaigns/limited.py`). What an operator may choose is a setting instead.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Settling:
+class Settling(NamedTuple):
     #: Memberships a batch at most: large enough for set-based statements, small enough to be lost cheaply.
     batch: int = 5000
     #: A smaller run is still cut into so many batches, so that all workers have some …
@@ -63,8 +62,7 @@ class Settling:
     attempts_together: int = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(NamedTuple):
     #: Memberships a batch of a run that only looks: their rows are in memory at once.
     looked_at: int = 1000
     #: The most rows that a batch keeps of a plan: of any reason, and of credits to issue. The rest is only counted.
@@ -72,8 +70,7 @@ class Runs:
     plan_credits: int = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
+class Hints(NamedTuple):
     #: At most so many memberships in one message, so that a slow message delays few of them.
     memberships: int = 250
     #: At most so many hints are sent for one run at once, so that the runs of all brands alternate in the queue. A
@@ -85,8 +82,7 @@ class Hints:
     left_alone: float = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(NamedTuple):
     #: No event of a file is longer than this, in bytes.
     longest_event: int = 4 * 1024 * 1024
     #: Bytes of a file that are read at once.
@@ -95,8 +91,7 @@ class Intake:
     refused_kept: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Billers:
+class Billers(NamedTuple):
     #: The most requests a second to Stripe: a quarter of what it allows in test mode, which leaves room for others.
     asked_a_second: int = 20
     #: The most seconds to wait between two tries.
@@ -117,8 +112,7 @@ class Billers:
     set_aside: int = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Webhooks:
+class Webhooks(NamedTuple):
     #: How many deliveries of a webhook that goes are forgotten at once: a second's work.
     forgotten: int = 10_000
     #: How many deliveries that were finished long ago one transaction forgets, however many fall due at once.
@@ -127,8 +121,7 @@ class Webhooks:
     longest_head: int = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(NamedTuple):
     #: A type has so many rules, deleted ones too, and a rule so many versions: each settling looks at all of them.
     rules: int = 200
     versions: int = 1000
@@ -136,15 +129,13 @@ class Catalog:
     versions_of_all: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Corrections:
+class Corrections(NamedTuple):
     #: The most corrections that one transaction makes, and within how many seconds, if it is bounded.
     at_once: int = 1000
     seconds: float = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(NamedTuple):
     #: The orders and credits of a member who is archived, if it is bounded.
     archived_orders: int = 1_000
     archived_credits: int = 2_000
@@ -160,8 +151,7 @@ class Members:
     words_guests: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Reports:
+class Reports(NamedTuple):
     #: Rows of a liability that is bounded, and sums that are read for it: a row adds up some of them.
     liability_rows: int = 8_000
     liability_sums: int = 50_000
@@ -169,8 +159,7 @@ class Reports:
     late_minutes: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
+class Console(NamedTuple):
     #: How many choices are offered, beside those that are chosen. If a brand has more, the API names the others.
     choices: int = 2000
     #: The most rows of a file, and how many short ones are read at once for it.
@@ -186,8 +175,7 @@ class Console:
     counted_rows: int = 30_000
 
 
-@dataclass(frozen=True, slots=True)
-class Callers:
+class Callers(NamedTuple):
     #: Seconds of a window, for which a rate limit counts. Windows begin with the minute.
     window: int = 60
     #: The same where bytes are counted; these begin at midnight (UTC).
@@ -205,8 +193,7 @@ class Callers:
     people: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Doors:
+class Doors(NamedTuple):
     #: Seconds within which a request's headers must have come, counted from the beginning of the connection or from
     #: the last answer.
     header_seconds: float = 10.0
@@ -233,8 +220,7 @@ class Doors:
     grace: float = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(NamedTuple):
     #: How long a statement of what only reads may take, as PostgreSQL reads it: nothing would be lost, and nobody may
     #: be there any more to read the answer.
     read_timeout: str = "30s"
@@ -253,8 +239,7 @@ class Database:
     rows_at_once: int = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrades:
+class Upgrades(NamedTuple):
     #: Seconds between two turns at a lock, while nobody ends who may hold it: at first, and at last.
     first_pause: float = 0.2
     last_pause: float = 5.0
@@ -264,8 +249,7 @@ class Upgrades:
     most_batch: int = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
+class Embedded(NamedTuple):
     """`./run`."""
 
     #: Seconds that a command has, which uses the home for a moment.
@@ -274,8 +258,7 @@ class Embedded:
     longest_log: int = 50_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     settling: Settling = Settling()
     runs: Runs = Runs()
     hints: Hints = Hints()

@@ -9,9 +9,8 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 
-from issuance.billers import billers, deliveries, reconciling
+from issuance.billers import billers, deliveries
 from issuance.billers.billers import New
-from issuance.billers.mapped.mapping import BillerMapping
 from issuance.cli.connections import BrandOption, brand_of, broker, engine, only_brand, transaction
 from issuance.cli.files import text_of
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
@@ -72,6 +71,8 @@ def add_mapped(
 
     Prints JSON, asked or not.
     """
+    from issuance.billers.mapped.mapping import BillerMapping  # late: few have one
+
     brand_id = only_brand(brand)
     try:
         mapping = BillerMapping.model_validate_json(_read(mapping_file))
@@ -198,6 +199,8 @@ def reconcile(
 
     Without --since or --all: since the last time.
     """
+    from issuance.billers import reconciling  # late: it brings every kind of biller
+
     instant = _instant(since)
     brand_id = brand_of("biller", biller) if biller is not None else only_brand(brand)
     done = []
@@ -220,7 +223,8 @@ def reconcile(
 def _worked(brand_id: UUID, biller_id: UUID, run_id: UUID) -> dict[str, Any]:
     """Work on a run, unless a worker was quicker, and return it when it is done."""
     sender = broker()
-    from issuance import hints  # late: it brings the queue
+    from issuance import hints  # late: they bring the queue and every kind of biller
+    from issuance.billers import reconciling
 
     reconciling.work(engine(), brand_id, run_id, lambda ids: hints.settle(sender, brand_id, ids))
     hints.translate(sender, brand_id, biller_id)

@@ -21,7 +21,6 @@ from issuance.cli.files import opened
 from issuance.cli.listing import PageOption, show_page
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.errors import Conflict
-from issuance.memberships.dry_runs import DryRun
 
 app = typer.Typer(help="Billing events: load them, and handle those that were refused.", no_args_is_help=True)
 
@@ -200,6 +199,8 @@ def _load_some(brand_id: UUID, some: Some, loaded: Loaded) -> None:
 
 def _try(brand_id: UUID, pieces: Iterator[Some], loaded: Loaded) -> dict[str, Any]:
     """What the pieces would lead to. Nothing is written: the transaction is rolled back."""
+    from issuance.memberships.dry_runs import DryRun  # late: it settles
+
     with database.undone(engine(), brand_id) as connection:
         trial = DryRun(connection, brand_id)
         for some in pieces:

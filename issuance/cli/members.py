@@ -13,7 +13,6 @@ from issuance.cli.listing import PageOption, show_page
 from issuance.cli.output import JsonOption, answer, show_json
 from issuance.errors import Invalid, NotFound
 from issuance.members import erased, members
-from issuance.memberships import archiving, exporting, forgetting, restoring
 
 app = typer.Typer(help="Members: list, archive, erase, export, and let one be known again.", no_args_is_help=True)
 
@@ -35,6 +34,8 @@ def archive(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a member: their memberships end, their credits are revoked, their points forfeited."""
+    from issuance.memberships import archiving  # late: it settles
+
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         removed = archiving.archive(connection, brand_id, member, retain_balance=retain_balance)
@@ -48,6 +49,8 @@ def archive(
 @app.command("erase")
 def erase(member: MemberArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
     """Forget an archived member: a random id stands in their place from now on."""
+    from issuance.memberships import forgetting  # late: it reads all that is kept
+
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         erasure = forgetting.erase(connection, brand_id, member)
@@ -61,6 +64,8 @@ def erase(member: MemberArgument, brand: BrandOption = None, as_json: JsonOption
 @app.command("export")
 def export(member: MemberArgument, brand: BrandOption = None, _as_json: JsonOption = True) -> None:
     """Print all that is held about a member, as one JSON document."""
+    from issuance.memberships import exporting  # late: it reads all that is kept
+
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         show_json(exporting.export(connection, brand_id, member))
@@ -98,6 +103,8 @@ def erase_again(
     as_json: JsonOption = False,
 ) -> None:
     """After a backup was restored: erase again the people of such a document, before anything else is loaded."""
+    from issuance.memberships import restoring  # late: it reads all that is kept
+
     try:
         document = restoring.read(json.loads(text_of(file)))
     except ValueError:

@@ -12,7 +12,7 @@ from issuance.cli.dates import parse_date, parse_instant
 from issuance.cli.listing import Listing, PageOption, show_page
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
 from issuance.cli.reasons import MaybeReasonOption, ReasonOption
-from issuance.engine import plans, previews, runs, undos
+from issuance.engine import runs
 from issuance.errors import Invalid, NotSettledYet
 
 LOOK_EVERY = 0.25  # seconds
@@ -39,6 +39,8 @@ def list_runs(brand: BrandOption = None, page: PageOption = 1, as_json: JsonOpti
 @app.command("show")
 def show(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
     """One run and its counts; of a dry run also the decisions, of an undo the redeemed credits."""
+    from issuance.engine import plans, previews  # late: they decide
+
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
         run = runs.read(connection, brand_id, run_id)
@@ -118,6 +120,8 @@ def undo(
     as_json: JsonOption = False,
 ) -> None:
     """Take back for good the unredeemed credits of a run, or of a rule's version from an instant on, as a new run."""
+    from issuance.engine import undos  # late: it settles
+
     if (version is None) != (since is None):
         raise Invalid("A rule's version is undone from an instant on: --version N --from INSTANT")
     brand_id = brand_of("run" if version is None else "credit rule", what, brand)

@@ -11,13 +11,15 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, text
 
 from issuance.errors import SettingsError
 from issuance.settings import OwnSettings, read
+
+if TYPE_CHECKING:  # it is imported where a key is given: most commands open no secret
+    from cryptography.fernet import Fernet, MultiFernet
 
 _SHORTEST_KEY = 32
 #: What a sealed secret begins with, encrypted or not. A secret that was stored before there was sealing has neither.
@@ -65,6 +67,8 @@ def unseal(stored: bytes) -> bytes:
         box = _box()
         if box is None:
             raise SettingsError("ISSUANCE_SEALING_KEY is not set, and secrets in the database are encrypted with it")
+        from cryptography.fernet import InvalidToken
+
         try:
             return box.decrypt(stored.removeprefix(_ENCRYPTED))
         except InvalidToken:
@@ -74,18 +78,22 @@ def unseal(stored: bytes) -> bytes:
     return stored.removeprefix(_PLAIN)
 
 
-def _box() -> MultiFernet | None:
+def _box() -> "MultiFernet | None":
     own = read(OwnSettings)
     given = own.sealing_key.get_secret_value() if own.sealing_key is not None else None
     return _made(given, own.sealing_key_file)
 
 
 @lru_cache(maxsize=8)
-def _made(given: str | None, file: Path | None) -> MultiFernet | None:
+def _made(given: str | None, file: Path | None) -> "MultiFernet | None":
     keys = [key.strip() for key in (given or "").split(",") if key.strip()]
     if file is not None:
         keys += _lines(file)
-    return MultiFernet([_fernet(key) for key in keys]) if keys else None
+    if not keys:
+        return None
+    from cryptography.fernet import MultiFernet
+
+    return MultiFernet([_fernet(key) for key in keys])
 
 
 def _lines(file: Path) -> Sequence[str]:
@@ -95,7 +103,9 @@ def _lines(file: Path) -> Sequence[str]:
         raise SettingsError(f"ISSUANCE_SEALING_KEY_FILE can not be read: {type(error).__name__}") from None
 
 
-def _fernet(key: str) -> Fernet:
+def _fernet(key: str) -> "Fernet":
+    from cryptography.fernet import Fernet
+
     if len(key) < _SHORTEST_KEY:
         raise SettingsError(f"ISSUANCE_SEALING_KEY is too short: {_SHORTEST_KEY} characters at least")
     # A digest, so that any text will do. A key is long and random, so it need not be a slow one.
