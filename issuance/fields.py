@@ -20,6 +20,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails
 
 #: No date of a membership lies outside these years; it keeps every calendar finite and every instant storable.
@@ -75,7 +76,14 @@ def complaint(error: ErrorDetails) -> str:
     return error["msg"].removeprefix("Value error, ")
 
 
-def _storable(text: str) -> str:
+def goes_with(limit: str, others: JsonDict, *needed: str) -> JsonDict:
+    """How the API document says that a limit which is not null goes only with others, of which some are `needed`."""
+    beside: JsonDict = {"properties": others, "required": [*needed]} if needed else {"properties": others}
+    return {limit: {"anyOf": [{"properties": {limit: {"type": "null"}}}, beside]}}
+
+
+def storable(text: str) -> str:
+    """A text that PostgreSQL can keep. Raises ValueError."""
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text
@@ -157,12 +165,12 @@ def _number(value: object) -> object:
 def _plain_json(value: Any) -> Any:
     match value:
         case str():
-            _storable(value)
+            storable(value)
         case float() if not math.isfinite(value):
             raise ValueError("must hold finite numbers only")
         case dict():
             for name, part in value.items():
-                _storable(name)
+                storable(name)
                 _plain_json(part)
         case list():
             for part in value:
@@ -190,11 +198,12 @@ def _exact(number: object) -> object:
 
 
 # The length comes first: it is what the API document shows, with what the validators after it refuse.
-_Storable = AfterValidator(_storable)
+_Storable = AfterValidator(storable)
 SHOWN_PATTERN = r"^[^\u0000]*$"
 _Shown = Field(json_schema_extra={"pattern": SHOWN_PATTERN})
-#: FIRST_YEAR to LAST_YEAR, as the API document says it.
-YEARS = r"^(19|20|21)\d{2}-"
+#: Days and instants of FIRST_YEAR to LAST_YEAR, as the API document says them.
+DAYS = r"^(19|20|21)\d{2}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+INSTANTS = DAYS + r"[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
 Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable, _Shown]
 #: An id that others gave: a member's, a charge's, an event's.
 Identifier = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable, _Shown]
@@ -215,8 +224,8 @@ DisplayName = Annotated[StrictStr, StringConstraints(max_length=255), _Storable,
 Tier = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
 Offer = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
 TimeZone = Annotated[StrictStr, AfterValidator(_timezone)]
-CalendarDate = Annotated[date, BeforeValidator(_date), Field(json_schema_extra={"pattern": YEARS})]
-Instant = Annotated[datetime, BeforeValidator(_instant), Field(json_schema_extra={"pattern": YEARS})]
+CalendarDate = Annotated[date, BeforeValidator(_date), Field(json_schema_extra={"pattern": f"{DAYS}$"})]
+Instant = Annotated[datetime, BeforeValidator(_instant), Field(json_schema_extra={"pattern": INSTANTS})]
 Amount = Annotated[
     Decimal,
     Field(ge=0, max_digits=18, decimal_places=6),  # before what follows, so that it costs no call
@@ -232,8 +241,9 @@ PerDay = Annotated[int, Field(strict=True, ge=1, le=2_000_000_000), BeforeValida
 Months = Annotated[int, Field(strict=True, ge=1, le=60), BeforeValidator(_whole)]
 Points = Annotated[StrictInt, Field(ge=1, le=MOST_POINTS_AT_ONCE, examples=[100]), BeforeValidator(_whole)]
 VersionNumber = Annotated[int, Field(strict=True, ge=1, le=2_000_000_000), BeforeValidator(_whole)]
-#: In a query, where all is text: a whole number in digits, and a flag.
-QueryInt = Annotated[int, BeforeValidator(_digits)]
+#: In a query, where all is text: a whole number in digits (its bounds stand before this, or the API document has none),
+#: and a flag.
+IN_DIGITS = BeforeValidator(_digits)
 QueryFlag = Annotated[bool, BeforeValidator(_flag)]
 #: Any JSON that PostgreSQL can keep.
 PlainJson = Annotated[Any, AfterValidator(_plain_json)]

@@ -10,7 +10,7 @@ from issuance.api.callers import Reader
 from issuance.api.camel import CamelModel
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.fields import YEARS, date_or_instant
+from issuance.fields import DAYS, INSTANTS, date_or_instant
 from issuance.members import analytics
 from issuance.members.analytics import Interval, Window
 
@@ -19,7 +19,14 @@ router = APIRouter(tags=["analytics"], route_class=KeyedRoute, responses=documen
 _Moment = Annotated[
     date | datetime,
     BeforeValidator(date_or_instant),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": form, "pattern": YEARS} for form in ("date-time", "date")]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time", "pattern": INSTANTS},
+                {"type": "string", "format": "date", "pattern": f"{DAYS}$"},
+            ]
+        }
+    ),
 ]
 First = Annotated[_Moment, Query(alias="from", description="An instant, or a date: from its midnight for the brand")]
 Last = Annotated[_Moment, Query(alias="to", description="An instant, exclusive, or a date, inclusive")]

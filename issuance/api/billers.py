@@ -119,8 +119,17 @@ class SecretsBody(Body):
     secrets: Annotated[list[Secret], Field(min_length=1, max_length=2)]
 
 
+#: What reconciling refuses, as the API document expresses it.
+_FROM_SOMEWHERE: JsonDict = {
+    "if": {"required": ["all"], "properties": {"all": {"const": True}}},
+    "then": {"properties": {"since": {"type": "null"}}},
+}
+
+
 class ReconcileBody(Body):
     """`since`: what was made since then; `all`: from the beginning. Neither: since the last time."""
+
+    model_config = ConfigDict(json_schema_extra=_FROM_SOMEWHERE)
 
     since: Instant | None = None
     everything: StrictBool = Field(False, alias="all")

@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from issuance.database.cursors import LONGEST_LIMIT, PATTERN
-from issuance.fields import SHOWN_PATTERN, Identifier, QueryInt, camel
+from issuance.fields import IN_DIGITS, SHOWN_PATTERN, Identifier, camel
 
-Limit = Annotated[QueryInt, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
+Limit = Annotated[int, Field(ge=1, le=LONGEST_LIMIT), IN_DIGITS, Query(description="How many at most")]
 Cursor = Annotated[str | None, Query(pattern=PATTERN, description="The nextCursor of the page before")]
 
 

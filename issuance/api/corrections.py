@@ -64,6 +64,8 @@ class TransferBody(Body):
 class GrantBody(Body):
     """`valid_from`: by default now. `expires_at`: by default the coupon's validity later."""
 
+    model_config = ConfigDict(json_schema_extra=rows.GOES_WITH_MULTI_USE)
+
     membership_id: UUID
     guest_id: UUID | None = Field(None, description="A guest on the order; null: the lead booker")
     coupon_id: Identifier

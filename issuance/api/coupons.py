@@ -17,8 +17,17 @@ router = APIRouter(
     prefix="/customers/coupons", tags=["coupons"], route_class=KeyedRoute, responses=documented(401, 403, 422)
 )
 
-CouponId = Annotated[str, Path(examples=["spa-credit"], description="1 to 100 letters, digits and ._~:@-")]
-KnownId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._~:@-]{1,100}$")]
+_FORM = r"^[A-Za-z0-9._~:@-]{1,100}$"
+CouponId = Annotated[
+    str,
+    Path(
+        examples=["spa-credit"],
+        description="1 to 100 letters, digits and ._~:@-",
+        json_schema_extra={"pattern": _FORM},
+    ),
+]
+#: A malformed id of what is only read is an unknown one.
+KnownId = Annotated[str, Path(pattern=_FORM)]
 
 
 class DiscountOfCoupon(BaseModel):

@@ -22,7 +22,7 @@ from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import runs, undos
-from issuance.fields import Body, Identifier, Instant, QueryFlag, QueryInt, Reason, VersionNumber
+from issuance.fields import IN_DIGITS, Body, Identifier, Instant, QueryFlag, Reason, VersionNumber
 from issuance.memberships import forecasts
 from issuance.tenancy.heavy import heavy
 
@@ -192,7 +192,7 @@ def delete_credit_rule(caller: Writer, credit_rule_id: CreditRuleId) -> Response
     responses=documented(404),
 )
 def forecast_credit_rule(
-    caller: Reader, credit_rule_id: CreditRuleId, months: Annotated[QueryInt, Query(ge=1, le=60)] = 12
+    caller: Reader, credit_rule_id: CreditRuleId, months: Annotated[int, Field(ge=1, le=60), IN_DIGITS, Query()] = 12
 ) -> Any:
     """Forecast how many credits a rule issues in this month and those after it, as things stand.
 

@@ -36,6 +36,14 @@ _REPEATED = {
         "description": "There if this is the first answer to the same request, given again",
     }
 }
+#: What a preview's rule may be, and when it is which: the preview itself reads it as saving would.
+_NEW, _CHANGED = _REF.format(model="NewCreditRule"), _REF.format(model="CreditRuleChange")
+_RULE = {"anyOf": [{"$ref": _NEW}, {"$ref": _CHANGED}, {"type": "null"}]}
+_OF_A_RULE = {
+    "if": {"required": ["credit_rule_id"], "properties": {"credit_rule_id": {"type": "string"}}},
+    "then": {"properties": {"rule": {"$ref": _CHANGED}}},
+    "else": {"properties": {"rule": {"$ref": _NEW}}},
+}
 #: How to go on after an operation: which part of its answer is which parameter of other operations.
 _LINKS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "createMembershipCreditRule": (
@@ -108,6 +116,8 @@ def written(app: FastAPI) -> bytes:
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     schemas |= _billing_events()
+    schemas["PreviewBody"]["properties"]["rule"] |= _RULE
+    schemas["PreviewBody"]["else"] |= _OF_A_RULE
     schemas["ErrorDetail"]["properties"]["code"]["description"] += f". {said_of_codes()}"
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

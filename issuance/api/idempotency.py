@@ -51,13 +51,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Secret(NamedTuple):
-    """How an answer that shows a secret is kept without it: `hide` takes the secret out, `restore` puts it back.
+    """How an answer that shows a secret is kept without it: `hide` takes the secret out, `restore` puts it back for who
+    asks again, or raises why there is none.
 
     The application has one for each operation that shows a secret, by operation id, in `app.state.secrets`.
     """
 
     hide: Callable[[dict[str, Any]], dict[str, Any]]
-    restore: Callable[[Connection, dict[str, Any]], dict[str, Any]]
+    restore: Callable[[Connection, Caller, dict[str, Any]], dict[str, Any]]
 
 
 class _NotKept(Exception):
@@ -90,7 +91,7 @@ async def answer_once(
             async with _at_work.place(caller.brand_id), contextmanager_in_threadpool(work) as connection:
                 known = await run_in_threadpool(idempotency.claim, connection, key, request_hash)
                 if known is not None:
-                    return await run_in_threadpool(_repeated, connection, known, secret)
+                    return await run_in_threadpool(_repeated, connection, caller, known, secret)
                 request.state.caller = replace(caller, broker=held_back, work=connection)
                 response = await _answered(request, handle)
                 if response.status_code >= 500 or response.status_code in _NOT_KEPT:
@@ -98,7 +99,7 @@ async def answer_once(
                 if await run_in_threadpool(_keep, rates, connection, key, _kept(response, secret)):
                     first = await run_in_threadpool(_unnamed, connection, key, request_hash)
                     if first is not None:
-                        raise _NotKept(await run_in_threadpool(_repeated, connection, first, secret))
+                        raise _NotKept(await run_in_threadpool(_repeated, connection, caller, first, secret))
         except _NotKept as not_kept:
             return not_kept.response
         await run_in_threadpool(held_back.release, caller.broker)
@@ -133,10 +134,10 @@ def _kept(response: Response, secret: Secret | None) -> Answer:
     return Answer(response.status_code, body, response.headers.get("Location"))
 
 
-def _repeated(connection: Connection, known: Answer, secret: Secret | None) -> Response:
+def _repeated(connection: Connection, caller: Caller, known: Answer, secret: Secret | None) -> Response:
     body = known.body
     if secret is not None and known.status < 300:
-        body = to_json(secret.restore(connection, from_json(body)))
+        body = to_json(secret.restore(connection, caller, from_json(body)))
     media_type = "application/json" if body else None
     headers = dict.fromkeys(REPEATED, "true") | ({"Location": known.location} if known.location else {})
     return Response(body, known.status, headers=headers, media_type=media_type)

@@ -9,17 +9,17 @@ from starlette.datastructures import URL
 
 from issuance import limits
 from issuance.database import paging
-from issuance.fields import QueryInt
+from issuance.fields import IN_DIGITS
 
 Item = TypeVar("Item")
 
-Page = Annotated[QueryInt, Query(ge=1, le=paging.LAST_PAGE, description="The page, from 1")]
+Page = Annotated[int, Field(ge=1, le=paging.LAST_PAGE), IN_DIGITS, Query(description="The page, from 1")]
 #: A parameter of links to next pages: the page follows the row with this id, whatever `page` says.
 Cursor = Annotated[
     UUID | None,
     Query(description="From `links.next`: the page after a row, as quick as the first however far on"),
 ]
-PerPage = Annotated[QueryInt, Query(ge=1, le=paging.LONGEST_PAGE, description="How many a page")]
+PerPage = Annotated[int, Field(ge=1, le=paging.LONGEST_PAGE), IN_DIGITS, Query(description="How many a page")]
 
 
 class PageMeta(BaseModel):

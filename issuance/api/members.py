@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, RootModel
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api.callers import Administrator, Reader, TokenMaker, Writer
+from issuance.api.callers import Administrator, Caller, Reader, TokenMaker, Writer
 from issuance.api.camel import CamelModel, MemberId
 from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
@@ -195,9 +195,11 @@ def _without_token(grant: dict[str, Any]) -> dict[str, Any]:
     return {**grant, "accessToken": tokens.claims_of(grant["accessToken"])}
 
 
-def _with_token(connection: Connection, grant: dict[str, Any]) -> dict[str, Any]:
-    return {**grant, "accessToken": tokens.sign(connection, grant["accessToken"])}
+def _with_token(connection: Connection, caller: Caller, grant: dict[str, Any]) -> dict[str, Any]:
+    assert caller.key is not None, "no member opens this"
+    given = tokens.again(connection, grant["accessToken"], caller.key.key_id)
+    return TokenGrant(**given._asdict()).model_dump(mode="json", by_alias=True)
 
 
-#: The kept answer has only the token's claims; for a retry the same claims are signed again.
+#: The kept answer has only the token's claims; for a retry the same claims are signed again while they open anything.
 TOKEN = Secret(_without_token, _with_token)

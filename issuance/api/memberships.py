@@ -12,7 +12,7 @@ from issuance.api.lists import Cursor, Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.fields import CalendarDate, Identifier, QueryInt
+from issuance.fields import IN_DIGITS, CalendarDate, Identifier
 from issuance.memberships import explanations, memberships
 from issuance.memberships.memberships import Status
 from issuance.tenancy.heavy import heavy
@@ -157,7 +157,7 @@ def explain_membership(
     last: Annotated[CalendarDate | None, Query(alias="to", description="The last date, inclusive")] = None,
     page: Page = 1,
     per_page: Annotated[
-        QueryInt, Query(ge=1, le=LONGEST_EXPLANATION, description="How many a page")
+        int, Field(ge=1, le=LONGEST_EXPLANATION), IN_DIGITS, Query(description="How many a page")
     ] = LONGEST_EXPLANATION,
 ) -> Any:
     """Say in sentences why each credit of a membership was issued or not. The code that decides says it.

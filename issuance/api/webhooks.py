@@ -245,7 +245,7 @@ def _without_secret(webhook: dict[str, Any]) -> dict[str, Any]:
     return {**webhook, "signingSecret": None}
 
 
-def _with_secret(connection: Connection, webhook: dict[str, Any]) -> dict[str, Any]:
+def _with_secret(connection: Connection, _: Caller, webhook: dict[str, Any]) -> dict[str, Any]:
     return {**webhook, "signingSecret": webhooks.secret_of(connection, UUID(webhook["id"]))}
 
 

@@ -14,7 +14,16 @@ from issuance.database.tables import credit_rules, rule_versions
 from issuance.deciding.calendar import day_of
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.errors import Conflict, Invalid, NotFound
-from issuance.fields import Body, CalendarDate, CouponName, Description, Identifier, MaxUses, RollOverLimit
+from issuance.fields import (
+    Body,
+    CalendarDate,
+    CouponName,
+    Description,
+    Identifier,
+    MaxUses,
+    RollOverLimit,
+    goes_with,
+)
 from issuance.tenancy import clock
 
 #: Which flag each limit goes with, and how the API document says it.
@@ -23,12 +32,14 @@ _GO_WITH: tuple[tuple[str, str, JsonDict], ...] = (
     ("max_uses", "multi_use", {"multi_use": _TRUE}),
     ("roll_over_limit", "roll_over", {"roll_over": _TRUE, "issuing_frequency": {"not": {"const": "P0D"}}}),
 )
-_LIMITS: JsonDict = {
-    "dependentSchemas": {
-        limit: {"anyOf": [{"properties": {limit: {"type": "null"}}}, {"required": [flag], "properties": others}]}
-        for limit, flag, others in _GO_WITH
-    }
-}
+
+
+def _limits(*, of_a_change: bool = False) -> JsonDict:
+    """Only the rule knows the flags that a change does not name."""
+    said: JsonDict = {}
+    for limit, flag, others in _GO_WITH:
+        said |= goes_with(limit, others) if of_a_change else goes_with(limit, others, flag)
+    return {"dependentSchemas": said}
 
 
 class RuleLimit(Conflict):
@@ -41,7 +52,7 @@ class RuleLimit(Conflict):
 class NewCreditRule(Body):
     """`include_upcoming`: in force from the next cycle on for members who joined before the rule existed."""
 
-    model_config = ConfigDict(json_schema_extra=_LIMITS)
+    model_config = ConfigDict(json_schema_extra=_limits())
 
     membership_type_id: UUID
     coupon_id: Identifier
@@ -72,6 +83,8 @@ def _unnamed() -> Any:
 class CreditRuleChange(Body):
     """What is not named stays; but without `roll_over` there is no limit to it, and without `multi_use` no `max_uses`.
     `include_upcoming`: moves the cycle that is already scheduled to the new version."""
+
+    model_config = ConfigDict(json_schema_extra=_limits(of_a_change=True))
 
     membership_type_id: UUID = _unnamed()
     coupon_id: Identifier = _unnamed()

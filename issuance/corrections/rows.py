@@ -7,10 +7,11 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic.config import JsonDict
 
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.errors import Invalid
-from issuance.fields import Body, Identifier, Instant, MaxUses, Reason, complaint
+from issuance.fields import Body, Identifier, Instant, MaxUses, Reason, complaint, goes_with
 
 Verb = Literal["grant", "extend", "transfer", "revoke", "reinstate"]
 #: What each needs beside a reason, and what it may have.
@@ -21,6 +22,8 @@ _NEEDS: dict[Verb, tuple[set[str], set[str]]] = {
     "revoke": ({"code"}, set()),
     "reinstate": ({"code"}, set()),
 }
+#: What a grant refuses, as the API document says it.
+GOES_WITH_MULTI_USE: JsonDict = {"dependentSchemas": goes_with("max_uses", {"multi_use": {"const": True}}, "multi_use")}
 _NO_REASON = "each correction needs a reason, of its own or one for all"
 _FLAGS = {"true": True, "false": False}
 
@@ -41,6 +44,7 @@ def _says(schema: dict[str, Any]) -> None:
     ]
     named = [{"required": [name], "properties": {name: {"type": "string"}}} for name in sorted(_NEEDS["transfer"][1])]
     schema["allOf"].append({"if": {"properties": {"action": {"const": "transfer"}}}, "then": {"oneOf": named}})
+    schema |= GOES_WITH_MULTI_USE
 
 
 class CorrectionRow(Body):

@@ -7,7 +7,7 @@ PostgreSQL's clock decides when it expires: those of hosts may differ.
 
 import secrets as randomness
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 from uuid_utils.compat import uuid7
 
 from issuance.database.tables import api_keys, members, secrets
+from issuance.errors import MemberArchived
 from issuance.tenancy import keys
 from issuance.tenancy.sealing import seal, unseal
 
@@ -63,6 +64,19 @@ def mint(connection: Connection, brand_id: UUID, member_id: UUID, key_id: UUID) 
         "archivings": row.archivings,
     }
     return Grant(sign(connection, claims), expires_at)
+
+
+def again(connection: Connection, claims: Mapping[str, Any], key_id: UUID) -> Grant:
+    """The token with these claims, if it still opens anything; otherwise another one of the same member, for the key
+    that asks now. Raises MemberArchived, also of a member who was erased."""
+    token = sign(connection, claims)
+    if find(connection, token) is not None:
+        return Grant(token, datetime.fromtimestamp(claims["exp"], UTC))
+    brand_id, member_id = UUID(claims["brand"]), UUID(claims["sub"])
+    present = select(members.c.archived_at).where(members.c.brand_id == brand_id, members.c.member_id == member_id)
+    if connection.scalar(present) is not None:
+        raise MemberArchived
+    return mint(connection, brand_id, member_id, key_id)
 
 
 def sign(connection: Connection, claims: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import json
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -179,6 +180,44 @@ def test_a_token_is_given_again_and_never_kept(brand: Brand) -> None:
     assert signature.encode() not in kept
     with brand.server.client(again.json()["accessToken"]) as http:
         assert http.get("/v1/wallet").status_code == 200
+
+
+def opens(brand: Brand, answer: httpx.Response) -> int:
+    with brand.server.client(answer.json()["accessToken"]) as http:
+        return http.get("/v1/wallet").status_code
+
+
+def test_a_token_that_is_dead_is_not_given_again(brand: Brand) -> None:
+    """It expired, its member was away, or its key was rotated out: another takes its place, and nothing is done twice.
+    A member who is away has none."""
+    body = {"externalUserID": "ada", "tier": "gold"}
+    first = send(brand, "k", body, "/v1/auth/exchange")
+    brand.call("PUT", "/v1/members/ada", json={"tier": "vip"})
+    _expire_kept_token(brand)
+    fresh = send(brand, "k", body, "/v1/auth/exchange")
+    left = datetime.fromisoformat(fresh.json()["expiresAt"]) - datetime.now(UTC)
+    assert (opens(brand, fresh), left > timedelta(minutes=14)) == (200, True)
+    brand.call("DELETE", "/v1/members/ada")
+    refused = send(brand, "k", body, "/v1/auth/exchange")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "MEMBER_ARCHIVED")
+    brand.call("PUT", "/v1/members/ada", json={})
+    back = send(brand, "k", body, "/v1/auth/exchange")
+    assert (opens(brand, first), opens(brand, fresh), opens(brand, back)) == (401, 401, 200)
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        (key,) = keys.all_of(connection, brand.brand_id)
+        _, secret = keys.rotate(connection, brand.brand_id, key["key_id"])
+        keys.revoke(connection, brand.brand_id, key["key_id"])
+    with brand.server.client(secret) as http:
+        rotated = send(replace(brand, http=http), "k", body, "/v1/auth/exchange")
+        assert (opens(brand, back), opens(brand, rotated)) == (401, 200)
+        assert all(one.headers["Idempotency-Replayed"] == "true" for one in (fresh, back, rotated))
+        assert http.get("/v1/members/ada").json()["tier"] == "vip"
+
+
+def _expire_kept_token(brand: Brand) -> None:
+    claims = "jsonb_set(CAST(convert_from(body, 'UTF8') AS jsonb), '{accessToken,exp}', to_jsonb(900000000))"
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        connection.execute(text(f"UPDATE idempotency_keys SET body = convert_to(CAST({claims} AS text), 'UTF8')"))
 
 
 def test_an_answer_is_forgotten_after_a_day(brand: Brand) -> None:

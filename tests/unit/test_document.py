@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from issuance.api.app import create_app
 from issuance.api.guards import GuardBody
@@ -17,6 +17,7 @@ from issuance.api.runs import ReplayBody
 from issuance.billers.mapped.mapping import MappedFact
 from issuance.billing import cloud_events
 from issuance.billing.cloud_events import RefusalCode
+from issuance.fields import INSTANTS, Instant
 from issuance.members.redemptions import STATUSES
 from issuance.settings import Settings
 
@@ -217,13 +218,87 @@ def test_leads_have_the_form_of_a_validity() -> None:
     assert kind["items"]["pattern"] == body["then"]["properties"]["leads"]["items"]["pattern"] == VALIDITY
 
 
-@pytest.mark.parametrize("path", ["$", "$.a", "$.a-b[0].c", "$.content.invoice.line_items[12].id"])
+@pytest.mark.parametrize(
+    "path",
+    ["$", "$.a", "$.a-b[0].c", "$.content.invoice.line_items[12].id", "$..id", "$.a[*]['b c']", "$.a[?@.b == 'c'].d"],
+)
 def test_a_path_that_the_document_shows_is_good(path: str) -> None:
-    """Others are good too; these are the plain ones."""
     shown = SCHEMAS["MappedFact"]["properties"]["id"]["items"]["pattern"]
     assert re.search(shown, path)
     assert SCHEMAS["MappedFact"]["properties"]["when"]["propertyNames"]["pattern"] == shown
     assert MappedFact.model_validate({"when": {path: "x"}, "tell": "charge.failed", "id": [path]}).id == [path]
+
+
+def test_a_path_that_the_document_does_not_show_is_refused() -> None:
+    shown = SCHEMAS["MappedFact"]["properties"]["id"]["items"]["pattern"]
+    for path in ("a", "$.", "$..a..b", "$.match(a)", "$[00]", "$['\n']"):
+        assert not re.search(shown, path)
+        with pytest.raises(ValidationError):
+            MappedFact.model_validate({"when": {"$.a": "x"}, "tell": "charge.failed", "id": [path]})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"when": {"$.a": "\0"}}, {"when": {"$.a": ["\0"]}}, {"when": {"$.a": float("inf")}}, {"data": {"\0": 1}},
+        {"data": {"amount": "\0"}}, {"data": {"amount": {"path": "$.a", "map": {"a": "\0"}}}},
+        {"data": {"amount": {"path": "$.a", "map": {"\0": "a"}}}},
+        {"data": {"amount": {"path": "$.a", "map": {"a": float("inf")}}}},
+    ],
+)  # fmt: skip
+def test_what_can_not_be_stored_is_no_mapping(wrong: dict[str, Any]) -> None:
+    """It was refused only by PostgreSQL, which names no field."""
+    with pytest.raises(ValidationError):
+        MappedFact.model_validate({"when": {"$.a": 1}, "tell": "charge.failed", **wrong})
+
+
+def test_every_bound_is_one_that_json_schema_knows() -> None:
+    """`ge` is a word of Python's: whoever reads the document would take any number for a page."""
+    words = {word for part in parts(DOCUMENT) for word in part if word in {"ge", "gt", "le", "lt", "min_length"}}
+    assert words == set()
+    bounded = [
+        part["schema"]
+        for operation in OPERATIONS.values()
+        for part in operation.get("parameters", ())
+        if part["name"] in {"page", "per_page", "limit", "months"}
+    ]
+    assert bounded
+    assert all({"minimum", "maximum"} <= schema.keys() for schema in bounded)
+
+
+def test_limits_go_with_their_flags() -> None:
+    """In a change a flag that is not named may be on already; beside one that is off a limit is refused."""
+    needs = {
+        name: SCHEMAS[name]["dependentSchemas"]["max_uses"]["anyOf"][1].get("required")
+        for name in ("GrantBody", "CorrectionRow", "NewCreditRule", "CreditRuleChange")
+    }
+    always = ["multi_use"]
+    assert needs == {
+        "GrantBody": always,
+        "CorrectionRow": always,
+        "NewCreditRule": always,
+        "CreditRuleChange": None,
+    }
+
+
+def test_the_rule_of_a_preview_is_one_that_can_be_saved() -> None:
+    """A new one, or what would be changed of one."""
+    rule = SCHEMAS["PreviewBody"]["properties"]["rule"]["anyOf"]
+    named = [one.get("$ref", "null").rpartition("/")[2] for one in rule]
+    assert named == ["NewCreditRule", "CreditRuleChange", "null"]
+
+
+@pytest.mark.parametrize(
+    "said", ["2026-04-01T09:30:00Z", "1900-12-31t23:59:59.123456789+14:00", "2199-02-28T00:00:00-00:30"]
+)
+def test_instants_have_a_form(said: str) -> None:
+    """One that those who make examples can make, and that says no less than the validator takes."""
+    assert re.search(INSTANTS, said)
+    assert TypeAdapter(Instant).validate_python(said)
+    for wrong in (said.replace(":", ""), said[:10], f"2{said}", said.replace("-", "/", 1)):
+        assert not re.search(INSTANTS, wrong)
+        with pytest.raises(ValidationError):
+            TypeAdapter(Instant).validate_python(wrong)
 
 
 def test_what_each_correction_needs_is_said() -> None:

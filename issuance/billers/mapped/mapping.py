@@ -11,10 +11,19 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictStr, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictStr,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.config import JsonDict
 
 from issuance.billing.event_data import DATA_OF
-from issuance.fields import Body
+from issuance.fields import SHOWN_PATTERN, Body, PlainJson, PlainObject, storable
 
 if TYPE_CHECKING:  # it is imported where a mapping is read
     import jsonpath
@@ -31,8 +40,8 @@ _SEARCH = rf"(?:\.\*|\[\*\]|\[\? ?{_TEST}(?: ?&& ?{_TEST})*\])"
 #: What a path may have: names, places, `*`, tests of equality, and `..` once. A function such as `match` could take
 #: hours over a body.
 _READABLE = rf"\$(?:{_STEP}|{_SEARCH})*(?:\.\.(?:{_NAME}|\*)(?:{_STEP}|{_SEARCH})*)?"
-#: The pattern in the API document, for the plain paths.
-_SHOWN = rf"^\$(\.{_NAME}|\[(0|[1-9][0-9]{{0,5}})\])*$"
+#: The same as the API document has it.
+_SHOWN = f"^{_READABLE}$"
 _SEARCHES = re.compile(rf"{_SEARCH}|\.\.")
 
 
@@ -65,7 +74,20 @@ Path = Annotated[
     AfterValidator(_path),
     Field(json_schema_extra={"pattern": _SHOWN}),
 ]
-Constant = Annotated[StrictStr, StringConstraints(max_length=200, pattern=r"^[^$]")]
+Constant = Annotated[StrictStr, StringConstraints(max_length=200, pattern=r"^[^$\u0000][^\u0000]*$")]
+_PLAIN: JsonDict = {
+    "anyOf": [
+        {"type": "string", "pattern": SHOWN_PATTERN},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"type": "null"},
+    ]
+}
+
+
+def _shown(names: JsonDict, values: JsonDict, **more: int) -> WithJsonSchema:
+    """An object as the API document has it."""
+    return WithJsonSchema({"type": "object", "propertyNames": names, "additionalProperties": values, **more})
 
 
 class Value(Body):
@@ -73,7 +95,7 @@ class Value(Body):
     zone, as an instant or as a billing frequency (`month`, `3/month`), or left as it is."""
 
     path: Path | Annotated[list[Path], Field(min_length=1, max_length=3)]
-    map: dict[str, Any] | None = None
+    map: Annotated[PlainObject, _shown({"pattern": SHOWN_PATTERN}, _PLAIN)] | None = None
     read_as: Literal["date", "instant", "text", "json", "frequency"] = Field("json", alias="as")
 
     @property
@@ -94,30 +116,36 @@ class Signature(Body):
     algorithm: Literal["sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     #: What stands before the signature, such as `sha256=`.
-    prefix: Annotated[StrictStr, StringConstraints(max_length=20)] = ""
+    prefix: Annotated[StrictStr, StringConstraints(max_length=20, pattern=SHOWN_PATTERN)] = ""
 
 
 class MappedFact(Body):
     """One kind of webhook and the fact that it tells."""
 
     when: Annotated[
-        dict[Path, Any],
+        dict[Path, PlainJson],
         Field(min_length=1, max_length=10, description="By path: a value, or any of a list"),
-        WithJsonSchema(
-            {
-                "type": "object",
-                "minProperties": 1,
-                "maxProperties": 10,
-                "propertyNames": {"pattern": _SHOWN, "maxLength": 200},
-                "additionalProperties": True,
-            }
+        _shown(
+            {"pattern": _SHOWN, "maxLength": 200},
+            {"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN}]},
+            minProperties=1,
+            maxProperties=10,
         ),
     ]
     tell: Literal[tuple(DATA_OF)]  # type: ignore[valid-type]  # the closed set of facts
     #: What makes the fact's id, beside the membership: parts that never change. If there are none, the webhook's id
     #: does.
     id: list[Path] = Field(default_factory=list, max_length=5)
-    data: dict[str, Said] = Field(default_factory=dict, max_length=20)
+    data: dict[str, Said] = Field(
+        default_factory=dict, max_length=20, json_schema_extra={"propertyNames": {"pattern": SHOWN_PATTERN}}
+    )
+
+    @field_validator("data")
+    @classmethod
+    def _names_can_be_stored(cls, data: dict[str, Said]) -> dict[str, Said]:
+        for name in data:
+            storable(name)
+        return data
 
 
 class BillerMapping(Body):
