@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import limits
 from issuance.database import full, row_security
-from issuance.database.fragments import BRANDS_NOW, ENDED, UNSETTLED, due
+from issuance.database.fragments import BRANDS_NOW, DELIVERY_DUE, ENDED, UNSETTLED, due
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
 from issuance.database.tables.webhooks import DISABLED_BY_HAND
@@ -32,7 +32,7 @@ _FIGURES = text(f"""
            (SELECT count(*) FROM runs WHERE finished_at IS NULL) AS runs_unfinished,
            (SELECT count(*) FROM (
                 SELECT FROM webhooks w JOIN deliveries d USING (brand_id, webhook_id)
-                 WHERE w.disabled_at IS NULL AND d.state = 'pending' AND d.next_at <= clock_timestamp()
+                 WHERE w.disabled_at IS NULL AND {DELIVERY_DUE}
                  LIMIT :most) due) AS deliveries_due,
            (SELECT count(*) FROM webhooks WHERE disabled_at IS NOT NULL) AS webhooks_disabled,
            (SELECT count(*) FROM webhooks WHERE disabled_reason <> :by_hand) AS webhooks_given_up,

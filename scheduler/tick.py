@@ -13,7 +13,7 @@ from time import monotonic
 from uuid import UUID
 
 import dramatiq
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from issuance import heartbeats, hints, limits, origins, tracing
@@ -22,7 +22,7 @@ from issuance.billers import deliveries as received
 from issuance.billing import rejections
 from issuance.database import is_away, months, transaction
 from issuance.database.complaints import in_short
-from issuance.engine import batches, guard_limits, guards, plans, sweeps
+from issuance.engine import batches, guard_limits, guards, plans, sweeps, waiting_runs
 from issuance.engine.bisection import in_pieces, singly
 from issuance.errors import IssuanceError, SchemaAhead, SchemaBehind, Untidy
 from issuance.log import logger
@@ -51,21 +51,6 @@ LIMITS = TickSizes()
 WRITING = 0.25
 #: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
-
-# Runs of which no batch was claimed or finished lately: with batches left, with none left, or not yet planned. Brands
-# take turns.
-_STALLED = text("""
-    SELECT r.brand_id, r.run_id, count(b.batch) AS left_over
-      FROM runs r
-      LEFT JOIN run_batches b ON (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.finished_at IS NULL
-     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND r.kind <> 'reconcile'
-       AND r.created_at < clock_timestamp() - CAST(:after AS interval)
-       AND NOT EXISTS (SELECT FROM run_batches l WHERE (l.brand_id, l.run_id) = (r.brand_id, r.run_id)
-                          AND greatest(l.claimed_at, l.finished_at) > clock_timestamp() - CAST(:after AS interval))
-     GROUP BY r.brand_id, r.run_id
-     ORDER BY row_number() OVER (PARTITION BY r.brand_id ORDER BY r.created_at, r.run_id), r.created_at
-     LIMIT :most
-""")
 
 
 @dataclass(slots=True)
@@ -206,7 +191,7 @@ def _planned(engine: Engine, due: dict[UUID, datetime]) -> dict[UUID, sweeps.Swe
 
 def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     with transaction(engine) as connection:
-        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": limits.runs}).all()
+        stalled = waiting_runs.stalled(connection, after=_FORGOTTEN_AFTER, most=limits.runs)
     room = hints.room_for_runs(broker) if stalled else 0
     for run in stalled:
         with _alone("run_not_resumed", run.brand_id), tracing.span("tick", brand=str(run.brand_id)):

@@ -16,6 +16,7 @@ from issuance.billers.billers import Biller
 from issuance.billers.dry_runs import COUNT, NOTE, pages_of, told_of
 from issuance.billers.known import KnownObjects
 from issuance.database import transaction
+from issuance.database.fragments import GOES_ON
 from issuance.log import logger
 
 #: How often a page is read again at most: after answers that it needed, after sign-ups, and after webhooks that came
@@ -24,9 +25,9 @@ _AGAIN = 3
 
 Settle = Callable[[list[UUID]], None]
 
-RUNNING = text("""
-    UPDATE runs SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
-     WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
+RUNNING = text(f"""
+    UPDATE runs r SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
+     WHERE brand_id = :brand_id AND run_id = :run_id AND {GOES_ON}
 """)
 # What is not translated yet, or came after an instant.
 _NEWS = text("""

@@ -18,6 +18,7 @@ from issuance.billers.billers import WITH_API
 from issuance.billers.dry_runs import RESULT
 from issuance.billers.reconciliation import RUNNING, Reconciliation, Settle
 from issuance.database import transaction
+from issuance.database.fragments import GOES_ON
 from issuance.engine import plans, runs
 from issuance.errors import Conflict, Invalid, NotAPlan, PlanForgotten
 from issuance.log import logger
@@ -41,16 +42,16 @@ _PLANNED = text("""
 """)
 _APPROVED = text("SELECT run_id FROM runs WHERE brand_id = :brand_id AND plan_id = :plan_id")
 # A worker holds the run for a while, and again with each page.
-_CLAIM = text("""
+_CLAIM = text(f"""
     UPDATE reconciliations c SET next_at = clock_timestamp() + interval '2 minutes'
       FROM runs r
      WHERE c.brand_id = :brand_id AND c.run_id = :run_id AND c.next_at <= clock_timestamp()
-       AND (r.brand_id, r.run_id) = (c.brand_id, c.run_id) AND r.state IN ('planned', 'running')
+       AND (r.brand_id, r.run_id) = (c.brand_id, c.run_id) AND {GOES_ON}
     RETURNING c.biller_id, c.since, c.position, r.dry_run, r.created_at
 """)
-_FINISH = text("""
-    UPDATE runs SET state = :state, finished_at = clock_timestamp()
-     WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
+_FINISH = text(f"""
+    UPDATE runs r SET state = :state, finished_at = clock_timestamp()
+     WHERE brand_id = :brand_id AND run_id = :run_id AND {GOES_ON}
 """)
 # Only a run that covers everything since the last look: otherwise nobody has looked at what lies between.
 _LOOKED = text("""
@@ -62,9 +63,9 @@ _READ = text("""
     SELECT c.biller_id, c.since, c.result, c.error FROM reconciliations c
      WHERE c.brand_id = :brand_id AND c.run_id = :run_id
 """)
-_STALLED = text("""
+_STALLED = text(f"""
     SELECT c.brand_id, c.biller_id, c.run_id FROM reconciliations c JOIN runs r USING (brand_id, run_id)
-     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND c.next_at <= clock_timestamp()
+     WHERE {GOES_ON} AND c.next_at <= clock_timestamp()
      ORDER BY row_number() OVER (PARTITION BY c.brand_id), c.run_id LIMIT :most
 """)
 # Between one and five at night in the brand's zone, or at any time after a night was missed. Brands take turns.

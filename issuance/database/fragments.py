@@ -6,7 +6,10 @@ from issuance.deciding import statuses
 BRANDS_NOW = "coalesce(clock_now, clock_timestamp())"
 #: The statuses of memberships that are over.
 ENDED = "('{}')".format("', '".join(sorted(statuses.ENDED)))
-
+#: Whether a run `r` goes on: it is neither paused nor over. An index has the runs that are not finished.
+GOES_ON = "r.finished_at IS NULL AND r.state IN ('planned', 'running')"
+#: Whether a delivery `d` is due. Whether its webhook can be told is another question.
+DELIVERY_DUE = "d.state = 'pending' AND d.next_at <= clock_timestamp()"
 #: Accepted events `e` that no settling has seen, of memberships with a schedule `s`. One in quarantine is not among
 #: them: it waits for a person. It has a schedule of its own, which has the membership's id.
 UNSETTLED = """billing_events e JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)

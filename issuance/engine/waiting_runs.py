@@ -1,10 +1,13 @@
 """Which of the runs that wait for a worker comes first: one of the brand with the fewest batches under way, then the
 one that has waited longest. What the queue holds, and in which order, decides nothing (docs/decisions 57)."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
+from issuance.database.fragments import GOES_ON
 from issuance.engine.batches import CLAIM_HOLDS
 
 #: A batch that was claimed longer ago than this and is not finished counts for nobody: its worker may be dead.
@@ -25,7 +28,7 @@ _WORKABLE = f"""
                                    max(claimed_at) AS claimed_at
                               FROM run_batches
                              WHERE (brand_id, run_id) = (r.brand_id, r.run_id)) b
-             WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND r.kind <> 'reconcile'
+             WHERE {GOES_ON} AND r.kind <> 'reconcile'
             WINDOW its_brand AS (PARTITION BY r.brand_id)) unfinished
      WHERE is_workable
 """
@@ -36,6 +39,20 @@ _FIRST = text(f"""
      WHERE EXISTS (SELECT FROM workable WHERE (brand_id, run_id) = (:brand_id, :run_id))
      ORDER BY under_way, waits_since, of_run, run_id LIMIT 1
 """)
+# Runs of which no batch was claimed or finished lately: with batches left, with none left, or not yet planned. Brands
+# take turns.
+_STALLED = text(f"""
+    SELECT r.brand_id, r.run_id, count(b.batch) AS left_over
+      FROM runs r
+      LEFT JOIN run_batches b ON (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.finished_at IS NULL
+     WHERE {GOES_ON} AND r.kind <> 'reconcile'
+       AND r.created_at < clock_timestamp() - CAST(:after AS interval)
+       AND NOT EXISTS (SELECT FROM run_batches l WHERE (l.brand_id, l.run_id) = (r.brand_id, r.run_id)
+                          AND greatest(l.claimed_at, l.finished_at) > clock_timestamp() - CAST(:after AS interval))
+     GROUP BY r.brand_id, r.run_id
+     ORDER BY row_number() OVER (PARTITION BY r.brand_id ORDER BY r.created_at, r.run_id), r.created_at
+     LIMIT :most
+""")
 
 
 def first(connection: Connection, brand_id: UUID, run_id: UUID) -> tuple[UUID, UUID]:
@@ -43,3 +60,8 @@ def first(connection: Connection, brand_id: UUID, run_id: UUID) -> tuple[UUID, U
     comes before it, or if it has nothing left to do. To be asked across all brands."""
     row = connection.execute(_FIRST, {"brand_id": brand_id, "run_id": run_id}).one_or_none()
     return (brand_id, run_id) if row is None else (row.brand_id, row.run_id)
+
+
+def stalled(connection: Connection, *, after: str, most: int) -> Sequence[Row[Any]]:
+    """Runs on which nobody has worked for an interval, with their brand and how many batches are `left_over`."""
+    return connection.execute(_STALLED, {"after": after, "most": most}).all()

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, select, text
 
 from issuance import audit
 from issuance.database import cursors
+from issuance.database.fragments import DELIVERY_DUE
 from issuance.database.tables import deliveries, webhook_events
 from issuance.errors import Conflict, NotFound
 from issuance.tenancy.sealing import unseal
@@ -40,17 +41,19 @@ _CLAIM_HOLDS = "25 seconds"
 #: A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
 REST = timedelta(seconds=5)
 
+#: Whether no worker has claimed a webhook `w`.
+_IS_FREE = "(w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())"
 # Webhooks that are not failing come before those that are; the first one of each brand, then the second …, by how long
 # they have waited.
-_DUE = text("""
+_DUE = text(f"""
     SELECT brand_id, webhook_id
       FROM (SELECT w.brand_id, w.webhook_id, w.failing_since IS NOT NULL AS failing, w.claimed_until,
                    row_number() OVER (PARTITION BY w.brand_id, w.failing_since IS NOT NULL
                                           ORDER BY w.claimed_until NULLS FIRST, w.webhook_id) AS place
               FROM webhooks w
-             WHERE w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
+             WHERE w.disabled_at IS NULL AND {_IS_FREE}
                AND EXISTS (SELECT FROM deliveries d WHERE d.brand_id = w.brand_id AND d.webhook_id = w.webhook_id
-                              AND d.state = 'pending' AND d.next_at <= clock_timestamp())) due
+                              AND {DELIVERY_DUE})) due
      ORDER BY failing, place, claimed_until NULLS FIRST LIMIT :most
 """)
 _LOCK = text(f"""
@@ -61,7 +64,7 @@ _LOCK = text(f"""
                                 THEN clock_timestamp() ELSE w.failing_since END
       FROM brands b
      WHERE w.brand_id = :brand_id AND w.webhook_id = :webhook_id AND b.brand_id = w.brand_id
-       AND w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
+       AND w.disabled_at IS NULL AND {_IS_FREE}
        AND (w.failing_since IS NOT NULL) = :failing
     RETURNING w.url, w.signing_secret,
               CASE WHEN w.former_until > clock_timestamp() THEN w.former_secret END AS former_secret,
@@ -69,8 +72,8 @@ _LOCK = text(f"""
 """)
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
-         SELECT delivery_id, event_id FROM deliveries
-          WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND state = 'pending' AND next_at <= clock_timestamp()
+         SELECT delivery_id, event_id FROM deliveries d
+          WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND {DELIVERY_DUE}
           ORDER BY next_at, event_id LIMIT :most FOR UPDATE)
     UPDATE deliveries d
        SET attempts = d.attempts + 1, attempted_at = clock_timestamp(),
