@@ -275,6 +275,27 @@ END $$;
 CREATE OR REPLACE TRIGGER coupons_note_value AFTER INSERT OR UPDATE ON coupons
     FOR EACH ROW EXECUTE FUNCTION note_value();
 
+-- The validities that a coupon had before, each until an instant of the brand's clock: what should have been issued long
+-- ago goes by the one that it had when the promise became known. NULL: without end.
+CREATE TABLE IF NOT EXISTS coupon_validities (
+    brand_id  uuid NOT NULL,
+    coupon_id text NOT NULL,
+    until     timestamptz NOT NULL,
+    validity  text,
+    PRIMARY KEY (brand_id, coupon_id, until),
+    CONSTRAINT coupon_validities_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons
+);
+CREATE OR REPLACE FUNCTION note_validity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO coupon_validities (brand_id, coupon_id, until, validity)
+    SELECT brand_id, OLD.coupon_id, coalesce(clock_now, clock_timestamp()), OLD.validity
+      FROM brands WHERE brand_id = OLD.brand_id
+        ON CONFLICT (brand_id, coupon_id, until) DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER coupons_note_validity AFTER UPDATE ON coupons
+    FOR EACH ROW WHEN (OLD.validity IS DISTINCT FROM NEW.validity) EXECUTE FUNCTION note_validity();
+
 -- What members can redeem beside the credits that they hold: for points, for a credit of a coupon, or for nothing.
 CREATE TABLE IF NOT EXISTS offers (
     brand_id     uuid NOT NULL REFERENCES brands,
@@ -1526,4 +1547,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0038'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0039'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

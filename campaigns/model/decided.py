@@ -69,7 +69,10 @@ class Decided:
         before = self.coupons.get(name)
         parsed = parse_validity(validity) if validity else None
         edited = before is not None and (before.edited or before.validity != parsed)
-        self.coupons[name] = Coupon(name, parsed, edited)
+        former = () if before is None else before.former
+        if before is not None and before.validity != parsed:
+            former = (*former, (self.now, before.validity))
+        self.coupons[name] = Coupon(name, parsed, edited, former)
         for label, rule in self.rules.items():
             versions = tuple(replace(one, coupon=self.coupons[one.coupon_id]) for one in rule.versions)
             self.rules[label] = replace(rule, versions=versions)

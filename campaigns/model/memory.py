@@ -19,6 +19,8 @@ class Memory:
         self.coupons: dict[str, str | None] = {}
         #: The coupons that were saved again with another validity.
         self.edited: set[str] = set()
+        #: The validities that coupons had before, each until an instant.
+        self.former: dict[str, list[tuple[datetime, str | None]]] = {}
         self.types: dict[str, str] = {}
         self.rules: dict[str, list[Version]] = {}
         self.heard: dict[tuple[str, str], Fact] = {}

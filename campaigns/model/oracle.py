@@ -49,6 +49,7 @@ class Oracle(Settling):
     def coupon(self, name: str, validity: str | None) -> None:
         if self.coupons.get(name, validity) != validity:
             self.edited.add(name)
+            self.former.setdefault(name, []).append((self.now, self.coupons[name]))
         self.coupons[name] = validity
 
     def membership_type(self, name: str, billing: str) -> None:

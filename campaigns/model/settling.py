@@ -127,9 +127,9 @@ class Settling(Memory):
         if reading.membership in self.archived or (back is not None and not manual and one.start < back):
             return False
         valid_from = max(one.start, self.now)
-        validity = self.coupons[one.version.coupon]
         from_start = not manual and self._is_late(rule, reading, one.start)
         counted = one.start if from_start else valid_from
+        validity = self._validity_then(rule, reading, one) if from_start else self.coupons[one.version.coupon]
         credit = Credit(
             rule=rule,
             membership=reading.membership,
@@ -157,6 +157,15 @@ class Settling(Memory):
         signed_up, first = reading.sign_up.time, self.rules[rule][0]
         imported = start < signed_up and reading.starts_on < reading.local_date(signed_up)
         return imported or (first.created != first.made and start < first.made)
+
+    def _validity_then(self, rule: str, reading: Reading, one: Owed) -> str | None:
+        """The validity that the coupon had when both the sign-up and the rule were there."""
+        then, name = reading.sign_up.time, one.version.coupon
+        first = self.rules[rule][0]
+        if first.created != first.made:
+            then = max(then, first.made)
+        later = [validity for until, validity in self.former.get(name, []) if until > then]
+        return [*later, self.coupons[name]][0]
 
     def _end(self, credit: Credit, reading: Reading) -> datetime | None:
         """`expires_at`: the earliest of what SEMANTICS 6 names."""

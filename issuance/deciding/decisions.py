@@ -17,7 +17,7 @@ from issuance.deciding.parties import left_out
 from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.releases import Releases
 from issuance.deciding.used import Used
-from issuance.deciding.validities import Validities, counts_from_start, validities_of
+from issuance.deciding.validities import Validities, known_late, validities_of
 
 
 class Decision(NamedTuple):
@@ -232,13 +232,11 @@ def _issue(
 ) -> tuple[Reason, Validities | None]:
     if version.coupon is None:
         return Reason.COUPON_MISSING, None
-    from_start = counts_from_start(history, rule, occurrence.day)
     issued_at = history.issued_at(occurrence.release.first)
     # What a guard held back is valid from when it would have gone out (SEMANTICS 17).
     owed_at = issued_at if held is None else held.at
-    validities = validities_of(
-        history, version, occurrence.day, occurrence.period_end, owed_at, counts_from_start=from_start
-    )
+    known_at = known_late(history, rule, occurrence.day)
+    validities = validities_of(history, version, occurrence.day, occurrence.period_end, owed_at, known_at=known_at)
     if validities.are_over or validities.are_over_at(issued_at):
         return Reason.PERIOD_OVER, None
     if held is not None and held.state is HeldState.REFUSED:

@@ -193,6 +193,12 @@ class Coupon:
     validity: Validity | None
     #: Whether it was saved again since it was made: its validity may have been another.
     edited: bool = False
+    #: The validities that it had before, each until an instant (the brand's clock), the first ones first.
+    former: tuple[tuple[datetime, Validity | None], ...] = ()
+
+    def validity_at(self, instant: datetime) -> Validity | None:
+        """The validity that it had at an instant: its first one, if it was not made yet."""
+        return next((validity for until, validity in self.former if instant < until), self.validity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,25 +38,29 @@ def validities_of(
     period_end: date | None,
     issued_at: datetime,
     *,
-    counts_from_start: bool = False,
+    known_at: datetime | None = None,
 ) -> Validities:
     """The validities of a credit that is issued for a period: from its start, or from its issue if that is later.
-    `counts_from_start`: the coupon's validity counts from the period's start, as if it had been issued then."""
+    `known_at`: what `known_late` says; the coupon's validity of then counts from the period's start, as if the credit
+    had been issued in time."""
     assert version.coupon is not None, "only a coupon that is there is issued"
     start = history.start_of(period_start)
     valid_from = max(start, issued_at)
-    validity, since = version.coupon.validity, start if counts_from_start else valid_from
+    validity, since = version.coupon.validity, valid_from
+    if known_at is not None:
+        validity, since = version.coupon.validity_at(known_at), start
     validity_ends_at = None if validity is None else add_validity(since, validity, history.facts.zone)
     expires_at = expiry(history, version, valid_from, period_end, validity_ends_at)
     return Validities(valid_from, expires_at, validity_ends_at)
 
 
-def counts_from_start(history: History, rule: Rule, period_start: date) -> bool:
-    """Whether a coupon's validity counts from the start of a period. It does if the period began before Issuance knew
-    of the promise: before the time of an imported sign-up, or before the rule was made (SEMANTICS 6)."""
-    start = history.start_of(period_start)
-    is_import = history.starts_on < day_of(history.signed_up_at, history.facts.zone)
-    return (is_import and start < history.signed_up_at) or (rule.made_at is not None and start < rule.made_at)
+def known_late(history: History, rule: Rule, period_start: date) -> datetime | None:
+    """When Issuance came to know of the promise of a period that had begun by then: at the time of an imported
+    sign-up, or when the rule was made (SEMANTICS 6). None if it knew in time."""
+    start, signed_up_at = history.start_of(period_start), history.signed_up_at
+    is_import = history.starts_on < day_of(signed_up_at, history.facts.zone)
+    is_late = (is_import and start < signed_up_at) or (rule.made_at is not None and start < rule.made_at)
+    return max(signed_up_at, rule.made_at or signed_up_at) if is_late else None
 
 
 def expiry(
@@ -215,8 +219,8 @@ def _moved_validity(
 ) -> datetime | None:
     """The end of the coupon's validity for an issued credit, if it is for the period from `day` on and valid from an
     instant on."""
-    from_start = not credit.manual and counts_from_start(history, rule, day)
-    since = history.start_of(day) if from_start else valid_from
+    is_late = not credit.manual and known_late(history, rule, day) is not None
+    since = history.start_of(day) if is_late else valid_from
     return _validity_ends_at(history, version, credit, since, valid_from)
 
 

@@ -19,7 +19,12 @@ _SAID_ALIKE = (
     *("coupon_id", "coupon_name", "roll_over", "roll_over_limit", "issue_on_signup", "multi_use", "max_uses"),
     *("for_lead_booker_only", "include_upcoming"),
 )
-_OF_COUPON = "c.validity, c.updated_at > c.created_at AS coupon_edited"
+_FORMER = "FROM coupon_validities f WHERE (f.brand_id, f.coupon_id) = (c.brand_id, c.coupon_id)"
+_OF_COUPON = f"""
+    c.validity, c.updated_at > c.created_at AS coupon_edited,
+    ARRAY(SELECT f.until {_FORMER} ORDER BY f.until) AS ends,
+    ARRAY(SELECT f.validity {_FORMER} ORDER BY f.until) AS former
+"""
 _EVERY_VERSION = f"""
     SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at,
            v.membership_type_id, v.issuing_frequency, {", ".join(f"v.{name}" for name in _SAID_ALIKE)},
@@ -132,4 +137,10 @@ def _version(row: Row) -> RuleVersion:
 
 def _coupon(row: Any) -> Coupon:
     """The coupon of a row with `_OF_COUPON`."""
-    return Coupon(row.coupon_id, row.validity and parse_validity(row.validity), bool(row.coupon_edited))
+    former = zip(row.ends, row.former, strict=True)
+    return Coupon(
+        coupon_id=row.coupon_id,
+        validity=row.validity and parse_validity(row.validity),
+        edited=bool(row.coupon_edited),
+        former=tuple((until, validity and parse_validity(validity)) for until, validity in former),
+    )

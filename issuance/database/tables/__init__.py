@@ -26,7 +26,15 @@ from issuance.database.tables.facts import (
     search_backlog,
     search_words,
 )
-from issuance.database.tables.rules import coupon_values, coupons, credit_rules, membership_types, offers, rule_versions
+from issuance.database.tables.rules import (
+    coupon_validities,
+    coupon_values,
+    coupons,
+    credit_rules,
+    membership_types,
+    offers,
+    rule_versions,
+)
 from issuance.database.tables.spending import (
     credit_movements,
     credits,
@@ -61,6 +69,7 @@ __all__ = [
     "billing_events",
     "brands",
     "charges",
+    "coupon_validities",
     "coupon_values",
     "coupons",
     "credit_movements",

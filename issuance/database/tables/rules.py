@@ -41,6 +41,15 @@ coupon_values = Table(
     may("currency", Text),
 )
 
+coupon_validities = Table(
+    "coupon_validities",
+    metadata,
+    key("brand_id", Uuid),
+    key("coupon_id", Text),
+    key("until", Instant),
+    may("validity", Text),
+)
+
 offers = Table(
     "offers",
     metadata,
