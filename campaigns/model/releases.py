@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from functools import cached_property
+from itertools import pairwise
 
 from campaigns.model.charges import PAYING, Charge
 from campaigns.model.reading import Reading
@@ -61,8 +62,11 @@ class Release:
         return [
             time
             for charge in self.charges
-            for _, time, state in self.reading.states[charge.id]
-            if state in PAYING and self.start < time < self.end and self.reading.status_at(time) not in GONE
+            for (_, _, before), (_, time, state) in pairwise([(0, self.start, ""), *self.reading.states[charge.id]])
+            if state != before
+            and state in PAYING
+            and self.start < time < self.end
+            and self.reading.status_at(time) not in GONE
         ]
 
     def _charged(self, instant: datetime) -> set[str]:

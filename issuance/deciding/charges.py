@@ -1,6 +1,6 @@
 """A charge as the facts about it make it: its state over time, and what it covers (SEMANTICS 7)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -40,6 +40,15 @@ class Charge:
     def state(self) -> ChargeState:
         """What the latest fact says."""
         return self.told[-1].state
+
+    @property
+    def changes(self) -> Iterator[ChargeTold]:
+        """The facts that changed its state: a repetition is no news."""
+        before: ChargeState | None = None
+        for fact in self.told:
+            if fact.state is not before:
+                yield fact
+            before = fact.state
 
     def told_at(self, instant: datetime) -> ChargeTold | None:
         """The latest fact up to an instant, or None if there was none yet."""

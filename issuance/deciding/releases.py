@@ -119,7 +119,8 @@ class _Payments:
         another charge for the occurrence is outstanding."""
         history = self._history
         end = history.start_of(history.calendar.next_boundary(self._every, self._day))
-        paid = (fact.moment.at for fact in _told(self._charges) if fact.state in PAYING)
+        changes = (fact for charge in self._charges for fact in charge.changes)
+        paid = (fact.moment.at for fact in changes if fact.state in PAYING)
         allowed = (at for at in paid if start < at < end and history.standing.at(at) not in STOPPED)
         return min(allowed, default=None)
 

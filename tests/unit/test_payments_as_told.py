@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.statuses import Status
-from tests.unit.club import Life, at
+from tests.unit.club import Life, at, rule, version
 from tests.unit.told import FIRST, given, life_from, pay, stands
 
 
@@ -296,3 +297,15 @@ def test_upcoming_lasts_until_a_charge_of_a_billing_date_is_taken() -> None:
     assert stands(life, "2030-02-03") is Status.UPCOMING
     life.charge(at("2030-03-01"), "initiated", "d", "2030-03-01")
     assert stands(life, "2030-03-01") is Status.ACTIVE
+
+
+@pytest.mark.parametrize(("again", "gets"), [("succeeded", 3), ("initiated", 4)], ids=["a repetition", "a change"])
+def test_a_charge_that_is_told_again_makes_up_for_no_month_that_began_in_a_pause(again: str, gets: int) -> None:
+    """An annual charge and a monthly rule; the invoice is told once more after the pause, as it was or as new."""
+    life = life_from(FIRST, rule(version(issue_on_signup=False, frequency=IssuingFrequency.MONTH)), frequency="P1Y")
+    life.charge(at("2030-01-01T09:00"), "succeeded", "c", "2030-01-01", "2031-01-01")
+    life.tell(at("2030-03-28"), "membership.status_changed", status="paused")
+    life.tell(at("2030-04-10"), "membership.status_changed", status="active")
+    life.charge(at("2030-04-12"), again, "c", "2030-01-01", "2031-01-01")
+    life.charge(at("2030-04-13"), "succeeded", "c", "2030-01-01", "2031-01-01")
+    assert len(given(life, "2030-05-02")) == gets

@@ -98,6 +98,23 @@ def test_a_charge_that_is_told_to_be_initiated_again_while_another_is_outstandin
     read_alike("2031-01-01", *ops, retry, charge("2031-02-02", "failed", "c1", "2031-02-01"), again)
 
 
+@pytest.mark.parametrize("again", ["succeeded", "initiated"])
+def test_a_charge_that_is_told_again_after_a_pause(again: str) -> None:
+    year = "2031-01-01", "2032-01-01"
+    pause = status("2031-03-28", "paused"), status("2031-04-10", "active")
+    ops = signed_up("2031-01-01", year[0], billing_frequency="P1Y"), charge(year[0], "succeeded", "c", *year), *pause
+    later = charge("2031-04-12", again, "c", *year), charge("2031-04-13", "succeeded", "c", *year)
+    read_alike("2031-01-01", *ops, *later, clock("2031-05-02"), issuing_frequency="P1M", roll_over=True)
+
+
+@pytest.mark.parametrize("longer", ["P1Y", None])
+def test_a_coupon_that_is_saved_longer_after_an_import(longer: str | None) -> None:
+    starts = [f"2031-{month:02}-01" for month in range(1, 7)]
+    months = (charge(f"{start}T08:00", "succeeded", start, start) for start in starts)
+    ops = signed_up("2031-06-10", "2031-01-01"), *months, clock("2031-06-11"), coupon(longer), clock("2031-07-02")
+    read_alike("2030-12-01", *ops, validity="P30D", roll_over=True)
+
+
 def test_a_retry_in_trouble_for_a_period_that_began_paused() -> None:
     pause = status("2031-01-20", "paused"), status("2031-02-02", "active")
     failed = charge("2031-02-03", "failed", "c1", "2031-02-01"), charge("2031-02-04", "initiated", "c2", "2031-02-01")
