@@ -70,6 +70,7 @@ def is_first(decision: Decision, given: set[CreditKey]) -> bool:
 class Decisions(NamedTuple):
     """The decisions about one occurrence. They are lazy: skipping an occurrence is cheap."""
 
+    credit_rule_id: UUID
     occurrence: Occurrence
     #: How many there are, a guest each.
     number: int
@@ -99,7 +100,8 @@ def decide(
             for occurrence in occurrences(history, releases, rule, horizon):
                 there = _there(history, rule, occurrence, issued)
                 guests = len(history.parties.at(history.period_start_instant(occurrence.day)))
-                yield Decisions(occurrence, guests, bool(there), _for_guests(history, rule, occurrence, there, used))
+                decided = _for_guests(history, rule, occurrence, there, used)
+                yield Decisions(rule.credit_rule_id, occurrence, guests, bool(there), decided)
 
 
 def _there(

@@ -13,7 +13,8 @@ from issuance import limits
 from issuance.billing import events, inbox
 from issuance.billing.events import Batch, Intake
 from issuance.deciding.calendar import add_months, day_of
-from issuance.deciding.decisions import Decision, decide_all
+from issuance.deciding.decisions import Decision, decide_all, is_first
+from issuance.deciding.facts import CreditKey
 from issuance.deciding.forecast import forecast
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import settle, status_of
@@ -138,10 +139,11 @@ def _settled(membership: Membership, rules: RuleBook, clock: clocks.BrandClock, 
     of_types = rules.of(membership.facts.types)
     due: Counter[Owed] = Counter()
     reasons: Counter[Reason] = Counter()
-    at_once, issued = set(), list[Decision]()
+    at_once, issued = set[CreditKey](), list[Decision]()
     for decision in decide_all(history, of_types):
         if decision.reason is Reason.ISSUED:
-            at_once.add(decision.key)
+            if not is_first(decision, at_once):
+                continue
             issued.append(decision)
             due[Owed(decision.credit_rule_id, month_of(decision.occurrence.day), True)] += 1
         elif decision.credit is None and history.start_of(decision.occurrence.day) <= clock.now:

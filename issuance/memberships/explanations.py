@@ -19,6 +19,7 @@ from issuance.engine.facts import load
 from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.errors import Invalid, NotFound
+from issuance.memberships.moved_away import moved_away, sentence
 from issuance.tenancy import clock as clocks
 
 _GUESTS = text("""
@@ -88,19 +89,31 @@ def explain(
     total = 0
     horizon = max(until, history.starts_on)
     charges = _Charges(history)
-    for number, (occurrence, guests, _, decided) in enumerate(decide(history, rules, horizon, only=credit_rule_id)):
+    days: set[tuple[UUID, date]] = set()
+    for number, one in enumerate(decide(history, rules, horizon, only=credit_rule_id)):
+        occurrence = one.occurrence
+        days.add((one.credit_rule_id, occurrence.period_start))
         if per_page is not None and (total > MOST_ROWS or number >= MOST_OCCURRENCES):
             raise TooMuchToExplain(
                 f"An explanation has at most {MOST_ROWS} rows, of {MOST_OCCURRENCES} occurrences since the sign-up:"
                 " name one rule, or dates that lie nearer to each other."
             )
-        if (first is not None and occurrence.period_start < first) or occurrence.period_start > until:
+        begins = (occurrence.period_start, occurrence.day)  # what a P0D occurrence rides on may begin later
+        if not any((first is None or first <= day) and day <= until for day in begins):
             continue
-        here, total = total, total + guests
+        here, total = total, total + one.number
         if per_page is None or (here < end and start < total):
             facts = _facts(membership, history, occurrence, charges)
-            wanted = decided if per_page is None else islice(decided, max(0, start - here), max(0, end - here))
+            wanted = one.decisions
+            if per_page is not None:
+                wanted = islice(wanted, max(0, start - here), max(0, end - here))
             rows += [_row(membership, history, decision, names, facts, made) for decision in wanted]
+    for decision in moved_away(history, rules, days, first, until):
+        if credit_rule_id in (None, decision.credit_rule_id):
+            if per_page is None or start <= total < end:
+                facts = _facts(membership, history, decision.occurrence, charges)
+                rows.append(_row(membership, history, decision, names, facts, made, sentence(history, decision)))
+            total += 1
     idle = [
         {**_charge(membership, charge), "nearest_billing_date": history.calendar.nearest_boundary(charge.period_start)}
         for charge in history.charges
@@ -159,7 +172,9 @@ def _row(
     names: dict[UUID, Any],
     shared: dict[str, Any],
     made: dict[UUID, tuple[RuleVersion, ...]],
+    why: str | None = None,
 ) -> dict[str, Any]:
+    """What is told of a decision. `why`: in place of the sentence of its reason."""
     decision = _with_its_own_credit(decision)
     occurrence, credit = decision.occurrence, decision.credit
     guest_id = membership.guest_ids[decision.guest.place]
@@ -188,7 +203,7 @@ def _row(
         "outcome": reason.outcome.value,
         "reason": reason.value,
         "facts": facts,
-        "text": _sentence(history, decision, reason, name, facts),
+        "text": _sentence(history, decision, reason, name, facts, why),
     }
 
 
@@ -234,7 +249,9 @@ _SENTENCES = {
 }
 
 
-def _sentence(history: History, decision: Decision, reason: Reason, name: str, facts: dict[str, Any]) -> str:
+def _sentence(
+    history: History, decision: Decision, reason: Reason, name: str, facts: dict[str, Any], why: str | None
+) -> str:
     occurrence = decision.occurrence
     end = "once and for all" if occurrence.period_end is None else f"to {occurrence.period_end.isoformat()}"
     words = {
@@ -254,7 +271,7 @@ def _sentence(history: History, decision: Decision, reason: Reason, name: str, f
         said = f"{name} was issued a credit{how} for {words['period']}; it {_became(history, decision.credit)}."
         if reason.outcome is Outcome.ISSUED:
             return said
-        return f"{said} {_SENTENCES.get(reason, reason.value).format(**words)}"
+        return f"{said} {why or _SENTENCES.get(reason, reason.value).format(**words)}"
     return _SENTENCES.get(reason, reason.value).format(**words)
 
 
@@ -263,8 +280,11 @@ def _archived(history: History, decision: Decision, name: str) -> str:
     place, occurrence = decision.guest.place, decision.occurrence
     if history.is_archived(place):
         return f"{name if history.guest_is_archived(place) else 'The member who signed up'} is archived."
-    who = name if history.guest_was_archived(place, occurrence.day) else "the member who signed up"
-    return f"It began on {occurrence.day.isoformat()}, before {who} was brought back after an archiving."
+    began, of_guest = f"It began on {occurrence.day.isoformat()}", history.guest_was_archived(place, occurrence.day)
+    if of_guest is not None and of_guest.span.until is not None and of_guest.span.until <= history.now:
+        return f"{began}, when {name} was listed as a member who was archived."
+    who = "the member who signed up" if of_guest is None else name
+    return f"{began}, before {who} was brought back after an archiving."
 
 
 def _nearest(facts: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Explain names what decided: instants, the nearest charge, each open one (INTERFACE 5)."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,11 @@ import pytest
 from issuance.catalog import membership_types, rules
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rule_versions import CreditRuleChange
+from issuance.console.reading import timeline
 from issuance.database.connections import transaction
 from issuance.engine import plans
 from issuance.memberships import explanations
+from tests.database.billers import Biller
 from tests.database.clubs import Club
 
 
@@ -125,3 +128,40 @@ def test_a_credit_is_of_one_occurrence_where_a_rule_became_p0d(new_club: Callabl
     assert "it is live" in first["issued"]["text"]
     assert first["version_not_in_force"]["facts"]["credit_id"] is None
     assert first["version_not_in_force"]["text"].startswith("No version of the rule was in force")
+
+
+def test_a_credit_that_a_moved_date_took_back_has_a_row(biller: Biller) -> None:
+    """No period begins on its date any more: the row says which move it was."""
+    biller.rule()
+    biller.sign_up("2031-01-01")
+    biller.paid("2031-02-01", "2031-03-01")
+    biller.to("2031-03-10")
+    biller.moved("2031-03-15", time="2031-02-20")
+    assert biller.held() == ["2031-02-01 live", "2031-03-01 revoked"]
+    (said,) = biller.explain("2031-03-01", "2031-03-14").rows
+    assert said["text"] == (
+        "member m was issued a credit for 2031-03-01 to 2031-03-15; it was revoked."
+        " No period begins on 2031-03-01 any more: the billing date was moved on 2031-02-20."
+    )
+    with biller.open() as connection:
+        which = (connection, biller.club.brand_id, biller.ids["m"])
+        pages = [
+            explanations.explain(*which, first=date(2031, 1, 1), last=date(2031, 3, 14), page=page, per_page=1)
+            for page in (1, 2, 3)
+        ]
+    assert [str(one["period_start"]) for page in pages for one in page.rows][1:] == ["2031-02-01", "2031-03-01"]
+    assert {page.total for page in pages} == {3}
+
+
+def test_a_gift_is_explained_on_the_day_that_it_rides_on(biller: Biller) -> None:
+    """Withheld or out; the console's timeline has it in that month."""
+    biller.sign_up("2028-05-01", "2028-05-01")
+    biller.to("2031-03-10")
+    biller.rule(issuing_frequency="P0D", include_upcoming=True)
+    biller.to("2031-04-01")
+    biller.charge("failed", "2031-04-01")
+    (said,) = biller.explain("2031-04-01", "2031-04-30").rows
+    assert (str(said["period_start"]), said["reason"]) == ("2028-05-01", "charge_unpaid")
+    with biller.open() as connection:
+        (row,) = timeline.read(connection, biller.club.brand_id, biller.ids["m"]).rows
+    assert list(row.cells) == ["2031-04"]

@@ -87,7 +87,8 @@ def read(
         )
         cell = _cell(told_row, issued)
         row.states[cell["state"]] += 1
-        row.cells.setdefault(f"{cell['period_start']:%Y-%m}", []).append(cell)
+        begins_on = day_of(datetime.fromisoformat(cell["facts"]["starts_at"]), clock.zone)
+        row.cells.setdefault(f"{begins_on:%Y-%m}", []).append(cell)
         if opened is not None and cell["name"] == opened:
             found = {**cell, "rule": row.rule, "told": _told(connection, brand_id, membership_id, cell["facts"])}
     months = [add_months(first, number) for number in range(MONTHS)]
