@@ -162,11 +162,10 @@ class MembershipFacts:
     told: tuple[Fact, ...]
     #: When the member was archived, or None.
     archived_at: datetime | None = None
-    #: Guests who are archived members, and since when.
-    archived_guests: tuple[GuestArchiving, ...] = ()
-    #: When the member, and guests who are members, were last brought back after an archiving.
+    #: When the member was last brought back after an archiving.
     returned_at: datetime | None = None
-    returned_guests: tuple[GuestArchiving, ...] = ()
+    #: The archivings of guests who are members: the one that stands, and the last one that is over.
+    archived_guests: tuple[GuestArchiving, ...] = ()
     #: What a guard held back, and what became of it, by its key.
     held: tuple[Held, ...] = ()
 

@@ -200,21 +200,21 @@ class History:
 
     def guest_is_archived(self, place: int) -> bool:
         """Whether a guest is an archived member now."""
-        return any(at <= self.now for at in self._as_member(place, self.facts.archived_guests))
+        return any(one.place == place and one.holds_at(self.now) for one in self.facts.archived_guests)
 
     def was_archived(self, place: int, day: date) -> bool:
         """Whether a guest, or the member who signed up, was still archived when what begins on a date began."""
-        return self.guest_was_archived(place, day) or (
+        return self.guest_was_archived(place, day) is not None or (
             self.facts.returned_at is not None and self._begun_at(day) < self.facts.returned_at
         )
 
-    def guest_was_archived(self, place: int, day: date) -> bool:
-        """Whether a guest was still an archived member when what begins on a date began, and is back now."""
-        return any(self._begun_at(day) < at for at in self._as_member(place, self.facts.returned_guests))
-
-    def _as_member(self, place: int, known: Iterable[GuestArchiving]) -> list[datetime]:
-        """The instants of the member whom the lists say a guest to be now."""
-        return [one.at for one in known if one.place == place and one.span.holds_at(self.now)]
+    def guest_was_archived(self, place: int, day: date) -> GuestArchiving | None:
+        """The archiving of a guest that was over only after what begins on a date began, if there is one."""
+        for one in self.facts.archived_guests:
+            over_since = one.over_since(self.now) if one.place == place else None
+            if over_since is not None and self._begun_at(day) < over_since:
+                return one
+        return None
 
     def _begun_at(self, day: date) -> datetime:
         """When what starts on a date began: at its midnight; on the day of joining, at the sign-up."""

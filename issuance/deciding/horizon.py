@@ -37,7 +37,7 @@ def holds(history: History, rules: Sequence[Rule]) -> bool:
     horizon, facts = history.horizon, history.facts
     assert horizon is not None, "it is asked of a history that leaves something out"
     since = history.start_of(horizon.day)
-    archivings = (facts.archived_at, facts.returned_at, *facts.archived_guests, *facts.returned_guests)
+    archivings = (facts.archived_at, facts.returned_at, *facts.archived_guests)
     return (
         max(history.starts_on, history.first_anchor) < horizon.day
         and not any(archivings)

@@ -1,6 +1,6 @@
 """Who of a membership is archived, or was until they were brought back (SEMANTICS 12)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -62,17 +62,30 @@ def removals_since(
 
 # Facts name guests by the brand's ids.
 _ARCHIVED = Statement(f"""
-    SELECT member_id, external_user_id, archived_at, returned_at FROM members p
+    SELECT member_id, external_user_id, archived_at, returned_at,
+           (SELECT max(o.brand_time) FROM ({_OF_AUDIT}) o WHERE o.brand_time <= p.returned_at) AS removed_at
+      FROM members p
      WHERE brand_id = :brand_id AND {EVER_ARCHIVED}
        AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
 """)
 
 
 class Archiving(NamedTuple):
-    """Since when a member is archived, and when they were last brought back (instants)."""
+    """Since when a member is archived, when they were last brought back, and when they had been removed before that
+    (instants)."""
 
     archived_at: datetime | None
     returned_at: datetime | None
+    removed_at: datetime | None
+
+    @property
+    def all(self) -> Iterator[tuple[datetime, datetime | None]]:
+        """From when until when they were archived, or are. Of a month that was detached from the audit it is known only
+        that it was over when they were brought back."""
+        if self.archived_at is not None:
+            yield self.archived_at, None
+        if self.returned_at is not None:
+            yield self.removed_at or self.returned_at, self.returned_at
 
 
 def archivings_of(
@@ -90,7 +103,7 @@ def archivings_of(
     members = {row.member_id for row in rows}
     found = _ARCHIVED.found(connection, {"brand_id": brand_id, "members": list(members), "named": list(names)})
     return {
-        known_by: Archiving(row.archived_at, row.returned_at)
+        known_by: Archiving(row.archived_at, row.returned_at, row.removed_at)
         for row in found
         for known_by in (row.member_id, row.external_user_id)
     }
@@ -104,15 +117,16 @@ def with_archivings(
     archivings: dict[UUID | str, Archiving],
 ) -> MembershipFacts:
     """The facts, and which of the guests are or were archived."""
-    member = archivings.get(member_id, Archiving(None, None))
+    member = archivings.get(member_id, Archiving(None, None, None))
     found = sorted(members_among(named, facts.told), key=lambda one: places[one.guest_id])
-    known = [(one, archivings[one.external_user_id]) for one in found if one.external_user_id in archivings]
-    archived = ((places[one.guest_id], archiving.archived_at, one.span) for one, archiving in known)
-    returned = ((places[one.guest_id], archiving.returned_at, one.span) for one, archiving in known)
     return replace(
         facts,
         archived_at=member.archived_at,
-        archived_guests=tuple(GuestArchiving(place, at, span) for place, at, span in archived if at is not None),
         returned_at=member.returned_at,
-        returned_guests=tuple(GuestArchiving(place, at, span) for place, at, span in returned if at is not None),
+        archived_guests=tuple(
+            GuestArchiving(places[one.guest_id], at, until, one.span)
+            for one in found
+            if one.external_user_id in archivings
+            for at, until in archivings[one.external_user_id].all
+        ),
     )

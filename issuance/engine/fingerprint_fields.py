@@ -54,7 +54,6 @@ FIELDS: dict[type, dict[str, str]] = {
         "archived_at": Tell.LIKE_NO_OTHER,
         "archived_guests": Tell.LIKE_NO_OTHER,
         "returned_at": Tell.LIKE_NO_OTHER,
-        "returned_guests": Tell.LIKE_NO_OTHER,
         "held": Tell.AS_IT_IS,
     },
     SignedUp: {"moment": Tell.INSTANT, "guests": Tell.AS_IT_IS},

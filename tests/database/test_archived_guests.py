@@ -115,6 +115,55 @@ def test_a_list_that_no_settling_has_seen_says_who_a_guest_is(
     assert states == {"Ada": "live", "Ben": "revoked" if said == "bea" else "live"}
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_who_was_archived_gets_nothing_of_that_time_as_somebody_else(biller: Biller, back: bool) -> None:
+    """What began before a list named them otherwise, or before the member was back, is lost."""
+    biller.rule()
+    ada, ben = ({"guest_id": str(uuid4()), "name": name, "lead_booker": name == "Ada"} for name in ("Ada", "Ben"))
+    with biller.open() as connection:
+        members.ensure(connection, biller.club.brand_id, ["bea", "cy"])
+    biller.sign_up("2031-01-01", guests=[ada, {**ben, "external_user_id": "bea"}])
+    biller.to("2031-02-10")
+    biller.archive("bea")
+    biller.paid("2031-03-01", "2031-04-01")
+    if back:
+        biller.to("2031-04-20")
+        biller.revive("bea")
+    biller.paid("2031-05-01")
+    biller.to("2031-05-20")
+    biller.guests(ada, {**ben, "external_user_id": "cy"})
+    biller.paid("2031-06-01")
+    given = [row.period_start.month for row in biller.book() if row.name == "Ben"]
+    assert given == ([5, 6] if back else [6])
+    text = "It began on 2031-03-01, when Ben was listed as a member who was archived."
+    assert text in [row["text"] for row in biller.explain("2031-03-01", "2031-03-01").rows]
+
+
+@pytest.mark.parametrize("listed", ["2031-01-05", "2031-04-01"], ids=["before it", "after it"])
+def test_an_archiving_of_a_time_when_a_guest_was_not_that_member_takes_nothing(biller: Biller, listed: str) -> None:
+    """It was over before a list named them so, or began when they were somebody else already."""
+    biller.rule()
+    ada, ben = ({"guest_id": str(uuid4()), "name": name, "lead_booker": name == "Ada"} for name in ("Ada", "Ben"))
+    bea = {**ben, "external_user_id": "bea"}
+    is_after = listed == "2031-04-01"
+    with biller.open() as connection:
+        members.ensure(connection, biller.club.brand_id, ["bea", "cy"])
+    biller.sign_up("2031-01-01", guests=[ada, ben if is_after else bea])
+    if not is_after:
+        biller.to(listed)
+        biller.guests(ada, {**ben, "external_user_id": "cy"})
+    biller.to("2031-01-10")
+    biller.archive("bea")
+    biller.to("2031-03-15")
+    biller.revive("bea")
+    if is_after:
+        biller.to(listed)
+        biller.guests(ada, bea)
+    biller.to("2031-04-05")
+    biller.charge("succeeded", "2031-02-01")
+    assert [row.period_start.month for row in biller.book() if row.name == "Ben"] == [2]
+
+
 @pytest.mark.parametrize("who", ["the guest", "who signed up"])
 def test_explain_says_who_is_archived_and_who_was_until_then(biller: Biller, who: str) -> None:
     """Of one who is back it does not say that they are archived."""

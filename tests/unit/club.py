@@ -184,8 +184,10 @@ class Life:
         facts = read_facts(rows, named, places, self.zone, automatic)
         facts = replace(
             facts,
-            archived_guests=_by_place(self.archived_guests, places),
-            returned_guests=_by_place(self.returned_guests, places),
+            archived_guests=(
+                *(GuestArchiving(place, since) for place, since in _by_place(self.archived_guests, places)),
+                *(GuestArchiving(place, back, back) for place, back in _by_place(self.returned_guests, places)),
+            ),
         )
         dates = facts.starts_on, facts.billing_anchor, self.billing_frequency
         return Membership(
@@ -261,8 +263,8 @@ class Life:
         }
 
 
-def _by_place(since: dict[UUID, datetime], places: dict[UUID, int]) -> tuple[GuestArchiving, ...]:
-    return tuple(GuestArchiving(places[guest_id], at) for guest_id, at in since.items() if guest_id in places)
+def _by_place(since: dict[UUID, datetime], places: dict[UUID, int]) -> list[tuple[int, datetime]]:
+    return [(places[guest_id], at) for guest_id, at in since.items() if guest_id in places]
 
 
 def clock_at(now: datetime, zone: ZoneInfo = UTC_ZONE, woke_at: datetime | None = None) -> BrandClock:

@@ -102,7 +102,7 @@ def from_horizon(life: Life, now: datetime) -> Membership | None:
     ]
     membership = Membership(
         whole.membership_id,
-        replace(read, archived_guests=whole.facts.archived_guests, returned_guests=whole.facts.returned_guests),
+        replace(read, archived_guests=whole.facts.archived_guests),
         whole.state,
         whole.listed,
         credits=out,
