@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from issuance import __version__, measures
-from issuance.database import transaction, transaction_aside
+from issuance.database import is_away, outage, transaction, transaction_aside
 from issuance.errors import SchemaAhead, SchemaBehind
 
 Kind = Literal["web", "scheduler", "worker"]
@@ -94,8 +94,8 @@ class Heart:
         self._stopped = threading.Event()
 
     def beat(self) -> None:
-        """Say that the process lives, unless it was said a moment ago. Where PostgreSQL is away, or its
-        schema is one that this code can not work with, nothing is said."""
+        """Say that the process lives, unless it was said a moment ago. Where PostgreSQL is away, it is logged why: this
+        may be all that a process asks it for. Nothing is said where the schema is none to work with."""
         if self._last is not None and monotonic() - self._last < EVERY:
             return
         if self._file is not None:
@@ -105,13 +105,19 @@ class Heart:
         in_use = pool.checkedout() if isinstance(pool, QueuePool) else 0
         said = {**self._said, "connections_in_use": in_use, "broker_away": self._broker_away()}
         counted, gathered = Counter(measures.samples()), self._gathered
-        with suppress(SQLAlchemyError, psycopg.Error, SchemaAhead, SchemaBehind):
+        try:
             with self._transaction(self._engine) as connection:
                 if not connection.execute(_BEAT, {**said, "counted": _written(counted - gathered)}).rowcount:
                     # It is the first, or its row was gathered while the process was silent: that stays counted there.
                     gathered = self._written
                     connection.execute(_BEGIN, {**said, "counted": _written(counted - gathered)})
             self._last, self._written, self._gathered = monotonic(), counted, gathered
+            outage.is_over()
+        except (SchemaAhead, SchemaBehind):
+            pass
+        except (SQLAlchemyError, psycopg.Error) as error:
+            if is_away(error):
+                outage.lasts(getattr(error, "orig", error))
 
     def start(self) -> None:
         """Beat from now on, in a thread of its own, which takes no connection from the others."""

@@ -11,13 +11,14 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.worker import Worker
 from sqlalchemy import Connection, Engine, text
 
-from issuance import heartbeats, measures
+from issuance import heartbeats, log, measures
 from issuance.api.app import create_app
 from issuance.database.connections import engine_for, transaction
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.heartbeats import DEAD_AFTER, GONE_AFTER, Heart
 from issuance.settings import Settings
 from tests.database.test_metrics_door import get
+from tests.logs import captured
 from tests.waiting import eventually
 from worker.heartbeats import Heartbeats
 
@@ -159,3 +160,16 @@ def test_a_heart_outlives_a_schema_that_is_not_its_own(own: Engine) -> None:
         assert not told(own).get(("issuance_processes", "web"))
     heart.beat()
     assert told(own)["issuance_processes", "web"] == 1
+
+
+def test_a_heart_tells_why_it_does_not_reach_postgresql() -> None:
+    """A worker with nothing to do, and a web that nobody asks, have no other line of it."""
+    engine = engine_for("postgresql://127.0.0.1:1/nowhere")
+    heart = Heart(engine, "worker", lambda: False)
+    with captured(log) as entries:
+        heart.beat()
+        heart.beat()
+    engine.dispose()
+    (entry,) = entries
+    assert entry["event"] == "database_away"
+    assert "refused" in entry["error"]
