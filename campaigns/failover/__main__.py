@@ -19,7 +19,7 @@ import httpx
 from sqlalchemy import Engine
 
 from campaigns.brokers.servers import free_port, program, wait_for
-from campaigns.failover.cluster import Cluster, cluster, haproxy
+from campaigns.failover.cluster import Cluster, cluster, haproxy, missing
 from campaigns.faults.club import Club
 from campaigns.faults.site import Site
 from issuance.database import engine_for, transaction
@@ -27,6 +27,7 @@ from issuance.settings import Settings
 from issuance.tenancy import brands
 
 REPO = Path(__file__).parents[2]
+LOG = Path(tempfile.gettempdir(), "issuance-failover.log")
 MONTHS = ("2031-02-28T12:00:00Z", "2031-03-31T12:00:00Z")
 #: The part of a run that is done when the primary is killed, and seconds within which events must be taken again.
 DONE, BACK_WITHIN = 0.3, 60.0
@@ -154,9 +155,9 @@ def _post(club: Club, key: str, host: Host, seen: Seen, over: threading.Event) -
             time.sleep(0.1)
 
 
-def main() -> None:
-    words = [word for word in sys.argv[1:] if word != "haproxy"]
-    members, by_proxy = int(words[0]) if words else 100_000, "haproxy" in sys.argv
+def trial(members: int, *, by_proxy: bool) -> None:
+    """Play it on a cluster and processes of its own; where they log to stays until the next one. Raises
+    AssertionError as `play` does."""
     with tempfile.TemporaryDirectory(prefix="issuance-failover-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -172,7 +173,7 @@ def main() -> None:
             redis = subprocess.Popen(
                 [program("redis-server") or "", "--port", str(queue), "--save", ""], stdout=subprocess.DEVNULL
             )
-            with open("/tmp/issuance-failover.log", "wb") as log:
+            with LOG.open("wb") as log:
                 serve = subprocess.Popen([*issuance, "serve"], env=environment, cwd=REPO, stdout=log, stderr=log)
                 try:
                     host = Host(f"http://127.0.0.1:{port}", engine_for(given.database_url))
@@ -185,5 +186,15 @@ def main() -> None:
                     redis.wait()
 
 
+def main() -> int:
+    """Exit 2 where it can not be played."""
+    words = [word for word in sys.argv[1:] if word != "haproxy"]
+    if (lacking := missing()) is not None:
+        print(lacking, file=sys.stderr)
+        return 2
+    trial(int(words[0]) if words else 100_000, by_proxy="haproxy" in sys.argv)
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,8 +17,10 @@ from campaigns.brokers.servers import free_port, program, wait_for
 
 PASSWORD = "a-secret"
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/usr/bin"))
-#: Seconds until all three are there, and the longest that Patroni may take to notice that the primary is gone.
-PATIENCE, TTL = 120.0, 20
+#: Seconds that all three have to be there, and the longest that Patroni may take to notice that the primary is gone.
+PATIENCE, TTL = 300.0, 20
+#: Debian's packages by a program of each.
+_PACKAGES = {"patroni": "patroni", "etcd": "etcd-server", "haproxy": "haproxy", "redis-server": "redis-server"}
 _SETTINGS = """
 scope: issuance
 name: {name}
@@ -67,6 +69,15 @@ listen primary
     http-check expect status 200
     default-server inter 3s fall 3 rise 2 on-marked-down shutdown-sessions
 """
+
+
+def missing() -> str | None:
+    """What this machine lacks for it; None: nothing."""
+    if os.geteuid() != 0:
+        return "only root starts servers as other users"
+    lacking = [package for name, package in _PACKAGES.items() if program(name) is None]
+    lacking += [] if (BINARIES / "postgres").exists() else ["postgresql"]
+    return f"apt-get install {' '.join(lacking)}" if lacking else None
 
 
 @dataclass
