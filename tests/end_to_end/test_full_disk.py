@@ -125,8 +125,7 @@ def test_a_full_disk_costs_nothing_but_time(
                     small.clear()
                     if server.has_ended():
                         server.start()
-                    for event in events:
-                        eventually(lambda event=event: send(http, event).status_code == 202)
+                    eventually(lambda: all(send(http, event).status_code == 202 for event in events))
                     eventually(lambda: httpx.get(f"{host.url}/readyz", timeout=30).status_code == 200)
                     brand.until("2031-01-02T00:00:00Z")
                     credits = brand.ok("GET", "/customers/credits")["meta"]["total"]

@@ -165,7 +165,7 @@ def test_it_serves_outside_the_clone(
             def all_are_heard() -> bool:
                 with transaction(server.engine) as connection:
                     heard = connection.scalar(text("SELECT count(*) FROM heartbeats"))
-                return heard == len(procfile.commands(small=True))
+                return bool(heard == len(procfile.commands(small=True)))
 
             eventually(all_are_heard)
             servers["ISSUANCE_PORT"] = server.url.rpartition(":")[2]

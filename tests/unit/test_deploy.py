@@ -153,8 +153,8 @@ def test_kubernetes_takes_the_manifests() -> None:
     """By the schemas of its API: those of all its versions are 110 MB, so they are not in everybody's environment."""
     if not list(TOOLS.glob("lib/*/site-packages/kubernetes_validate")):
         pytest.skip("kubernetes-validate is not there: sh requirements/tools")
-    files = sorted((DEPLOY / "kubernetes").iterdir())
-    command = [TOOLS / "bin/python", "-c", VALIDATE, *files]
+    files = sorted(map(str, (DEPLOY / "kubernetes").iterdir()))
+    command = [str(TOOLS / "bin/python"), "-c", VALIDATE, *files]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert len(said.stdout.splitlines()) == len(MANIFESTS)
