@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from issuance.console.app import ROUTERS
 
 #: Something of each kind that a brand has, for the parts of addresses; the one with the most to show.
-_EXAMPLES = {
+EXAMPLES = {
     "membership_id": """
         SELECT membership_id FROM memberships WHERE brand_id = :brand_id
          ORDER BY status = 'paused' DESC, membership_id LIMIT 1""",
@@ -52,7 +52,7 @@ def addresses(connection: Connection, brand_id: UUID) -> dict[str, str | None]:
         names = re.findall(r"\{(\w+)\}", path)
         for name in names:
             if name not in known:
-                known[name] = connection.scalar(text(_EXAMPLES[name]), {"brand_id": brand_id})
+                known[name] = connection.scalar(text(EXAMPLES[name]), {"brand_id": brand_id})
         found[path] = None if any(known[name] is None for name in names) else path.format(**known)
     if found.get("/console/{brand_id}/memberships/{membership_id}"):
         found["a cell that is open"] = _opened(connection, brand_id)

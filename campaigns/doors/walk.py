@@ -1,4 +1,4 @@
-"""A walk through every route of the API document, on a brand that has much of everything."""
+"""A walk through every route of the API document and of the console, on a brand that has much of everything."""
 
 import asyncio
 import resource
@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
@@ -16,7 +17,7 @@ from uuid import uuid4
 
 import httpx
 
-from campaigns.doors import largest
+from campaigns.doors import largest, pages
 from campaigns.fuzz.site import Site, site_on
 from issuance.settings import Settings
 
@@ -24,7 +25,9 @@ from issuance.settings import Settings
 #: held, in seconds (for the campaign only: a test has no clock).
 LONGEST_ANSWER, MOST_GROWTH, LONGEST_HELD = 4_000_000, 250, 0.25
 #: These wait for workers, of which the walk has none.
-WAIT = frozenset({"setSandboxClock"})
+WAIT = frozenset({"setSandboxClock"}) | pages.WAIT
+#: Nothing of the walk is refused for how much was asked before.
+_NO_RATES = ("rate_a_key", "rate_a_brand", "rate_wrong_keys", "rate_wrong_codes", "rate_sign_ins", "rate_files")
 _SIGN_UP = "membership.signed_up"
 
 
@@ -55,12 +58,12 @@ class Walked:
 
 
 def walk(given: Settings, *, crowd: int = 500, coupons: int = 100) -> Walked:
-    """Walk through every operation with every largest input."""
+    """Walk through every operation and page with every largest input."""
     walked = Walked()
-    with site_on(given) as site:
+    with site_on(given.model_copy(update=dict.fromkeys(_NO_RATES, 0))) as site:
         known = _furnished(site, crowd, coupons)
         before = _memory()
-        for operation_id, method, path, more in requests(site, known):
+        for operation_id, method, path, more in chain(pages.requests(site, known), requests(site, known)):
             _try(site, walked, operation_id, method, path, more)
         walked.growth = _memory() - before
     return walked
@@ -175,10 +178,11 @@ def _at_work(frame: FrameType) -> str:
 def _furnished(site: Site, crowd: int, coupons: int) -> dict[str, str]:
     """Much of everything, as large as it may be; and an id of each kind that parameters and fields name."""
     known = {name: ids[0] for name, ids in site.known.items() if ids}
-    wide = "x" * 8_180
+    quotes = "&" * 8_180  # a byte that is five on a page
     for number in range(coupons):
         body = {"name": "n" * 255, "description": largest.WIDE * 4000, "discount": {"type": "percent", "value": 1}}
-        site.call("PUT", f"/customers/coupons/c{number}", json={**body, "offerings": [wide]})
+        for last in "xy":  # the audit shows what was changed, and into what
+            site.call("PUT", f"/customers/coupons/c{number}", json={**body, "offerings": [quotes[1:] + last]})
     guests = [
         {"guest_id": str(uuid4()), "name": largest.WIDE * 200, "email": "e" * 300, "lead_booker": place == 0}
         for place in range(crowd)
@@ -190,9 +194,13 @@ def _furnished(site: Site, crowd: int, coupons: int) -> dict[str, str]:
         event = {"specversion": "1.0", "id": one, "source": "doors", "type": _SIGN_UP,
                  "time": "2090-06-01T00:00:00Z", "data": data}  # fmt: skip
         site.call("POST", "/billing-events", json=event)
-        site.call("POST", "/billing-events", json={"specversion": "1.0", "id": one, "x": "y" * 1_000_000})
-        site.call("PUT", f"/v1/members/{one}", json={"attributes": {"a": "b" * 16_000}})
-    known |= {"membership_id": memberships[0], "membership": memberships[0]}
+        site.call("POST", "/billing-events", json={"specversion": "1.0", "id": one, "x": "'" * 1_000_000})
+        site.call("PUT", f"/v1/members/{one}", json={"attributes": {"a": "'" * 16_000}})
+    biller = site.call("POST", "/billers", json={"kind": "stripe", "secret": "whsec_" + "a" * 32}).json()["id"]
+    site.call("PUT", f"/billers/{biller}/prices/price_1", json={"membership_type_id": None})
+    span = {"from": "2060-01-01", "to": "2060-01-01", "dry_run": True}
+    run = site.call("POST", "/replays", json={"membership_id": memberships[0], **span}).json()["id"]
+    known |= {"membership_id": memberships[0], "membership": memberships[0], "biller_id": biller, "run_id": run}
     return known
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from fastapi.routing import APIRoute
 
+from campaigns.console.forms import forms_of
 from campaigns.console.pages import addresses
 from issuance.console.app import ROUTERS
 from issuance.database.connections import transaction
@@ -15,7 +16,6 @@ from issuance.people import people, sign_ins
 from issuance.people.roles import ROLES
 from tests.end_to_end.client import Client
 from tests.end_to_end.console.browsers import Browser
-from tests.end_to_end.console.forms import forms_of
 from tests.serving import NewBrand, Server
 
 NewBrowser = Callable[[], Browser]

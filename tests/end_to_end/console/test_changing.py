@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from campaigns.console.forms import Form, forms_of
 from tests.end_to_end.client import Client
 from tests.end_to_end.console.browsers import Browser
-from tests.end_to_end.console.forms import Form, forms_of
 from tests.serving import NewBrand, Server
 
 

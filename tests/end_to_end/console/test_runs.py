@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from campaigns.console.forms import forms_of
 from issuance.billers import billers, starting
 from issuance.billers.billers import New
 from issuance.database.connections import transaction
 from tests.end_to_end.client import RULES, Client
 from tests.end_to_end.console.browsers import Browser
-from tests.end_to_end.console.forms import forms_of
 from tests.serving import NewBrand, Server
 from tests.stripe import SECRET
 from tests.waiting import eventually
