@@ -76,7 +76,9 @@ class Processes:
         for keeper in keepers:
             keeper.start()
         for keeper in keepers:
-            keeper.join()
+            # A signal may come while another thread runs; this one hears of it at its next turn at the latest.
+            while keeper.is_alive():
+                keeper.join(1.0)
         return self._code
 
     def stop(self, code: int) -> None:

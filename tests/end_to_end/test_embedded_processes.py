@@ -70,7 +70,7 @@ def test_a_killed_process_is_started_again_and_its_family_ends_with_it(home: Pat
 
     after = recorded(home)
     supervisor.send_signal(signal.SIGINT)
-    assert supervisor.wait() == 130
+    assert supervisor.wait(PATIENCE_SECONDS) == 130
     assert not any(map(exists, after.values()))
     assert recorded(home) == {}
 
