@@ -189,7 +189,11 @@ class Machine:
 
     def _commit(self, connection: Connection) -> None:
         if self.current is not None:
-            self.current.steps(connection)
+            try:
+                self.current.steps(connection)
+            except OperationalError:  # SQLAlchemy tells of no rollback after a commit that failed
+                self.current.ended()
+                raise
 
     def _rollback(self, _: Connection) -> None:
         if self.current is not None:
