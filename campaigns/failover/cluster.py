@@ -200,10 +200,14 @@ def haproxy(servers: Cluster, folder: Path) -> Iterator[str]:
     address = f"postgresql://issuance:{PASSWORD}@127.0.0.1:{port}/issuance?connect_timeout=3"
 
     def leads_there() -> bool:
+        # Until it has looked at all of them it leads to each in turn.
         with suppress(psycopg.OperationalError):
-            psycopg.connect(address).close()
-            return True
+            return all(is_primary() for _ in range(2 * len(servers.nodes)))
         return False
+
+    def is_primary() -> bool:
+        with psycopg.connect(address) as connection:
+            return connection.execute("SELECT NOT pg_is_in_recovery()").fetchone() == (True,)
 
     try:
         wait_for(leads_there)

@@ -61,7 +61,7 @@ class Gone(Exception):
 
 class Fair:
     """At most `most` places, of which each owner has a part. Others wait, for at most `patience` seconds, and at most
-    `most_waiting` of an owner. For one event loop."""
+    `most_waiting` of an owner. For one event loop at a time."""
 
     def __init__(
         self, most: int, patience: float | None = None, most_waiting: int = MOST_WAITING, *, computing: bool = False
@@ -75,9 +75,9 @@ class Fair:
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         #: How long an owner's latest requests took.
         self._took: dict[Hashable, float] = {}
-        #: How many seconds an owner's requests took lately, and when that was counted; what ends an owner's rest.
+        #: How many seconds an owner's requests took lately, and when that was counted; until when an owner rests.
         self._spent: dict[Hashable, tuple[float, float]] = {}
-        self._rests: dict[Hashable, asyncio.TimerHandle] = {}
+        self._rests: dict[Hashable, float] = {}
         #: Who asked last and when, and when somebody else asked last.
         self._latest: tuple[Hashable, float] = (None, -ABOUT)
         self._another = -ABOUT
@@ -125,7 +125,7 @@ class Fair:
         self._latest = owner, monotonic()
 
     def _is_free(self, owner: Hashable) -> bool:
-        if owner in self._rests and self._are_others(owner):
+        if monotonic() < self._rests.get(owner, 0.0) and self._are_others(owner):
             return False
         if not self._working[owner]:
             return self._working.total() < self._most
@@ -164,19 +164,20 @@ class Fair:
             return
         self._spent = {one: (much, at) for one, (much, at) in self._spent.items() if now - at < ABOUT}
         if all(much <= spent for much, _ in self._spent.values()):
-            if owner in self._rests:
-                self._rests[owner].cancel()
             rest = min(seconds, MOST_REST)
-            self._rests[owner] = asyncio.get_running_loop().call_later(rest, self._rested, owner)
+            self._rests[owner] = now + rest
+            asyncio.get_running_loop().call_later(rest, self._rested, owner)
 
     def _rested(self, owner: Hashable) -> None:
-        del self._rests[owner]
+        self._rests.pop(owner, None)
         self._hand_on()
 
     async def _wait(self, owner: Hashable) -> None:
         loop = asyncio.get_running_loop()
         place = loop.create_future()
         self._waiting.setdefault(owner, deque()).append(place)
+        if owner in self._rests:  # the loop that began the rest may have ended, as in tests
+            loop.call_later(max(0.0, self._rests[owner] - monotonic()), self._rested, owner)
         watched = until_gone.get()
         gone = loop.create_future() if watched is None else loop.create_task(watched())
         try:
