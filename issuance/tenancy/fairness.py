@@ -178,6 +178,8 @@ class Fair:
         self._waiting.setdefault(owner, deque()).append(place)
         if owner in self._rests:  # the loop that began the rest may have ended, as in tests
             loop.call_later(max(0.0, self._rests[owner] - monotonic()), self._rested, owner)
+        for later in (2 * LONG, 1.1 * ABOUT):  # what is under way takes long by then, or nobody else asks any more
+            loop.call_later(later, self._hand_on)
         watched = until_gone.get()
         gone = loop.create_future() if watched is None else loop.create_task(watched())
         try:

@@ -152,6 +152,21 @@ def test_where_the_processor_is_needed_each_has_one_at_a_time() -> None:
     played(scene, computing=True)
 
 
+def test_who_waits_behind_what_takes_long_is_worked_on_beside_it(time: Time) -> None:
+    """Once it is known to take long, though nobody else ends or comes."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.ask("neighbour")
+        await desk.ask("report")
+        await desk.ask("report")
+        assert desk.working == ["neighbour", "report"]
+        time.now += 2 * fairness.LONG
+        await asyncio.sleep(3 * fairness.LONG)
+        assert desk.working == ["neighbour", "report", "report"]
+
+    played(scene, computing=True)
+
+
 def test_who_takes_most_of_the_time_rests_after_a_request(time: Time) -> None:
     """For as long as it took; whoever takes less does not. Who waits meanwhile is worked on once the rest is over."""
 
