@@ -164,8 +164,10 @@ class Fingerprints:
         return self._told_by([*self._saved(facts.types), *issued, now])
 
     def _saved(self, types: Sequence[UUID]) -> list[datetime]:
-        """When versions of the rules of some types were saved."""
-        saved = [version.created_at for rule in self.rules.of(types) for version in rule.versions]
+        """When versions of the rules of some types were saved, and their coupons with other validities."""
+        versions = [version for rule in self.rules.of(types) for version in rule.versions]
+        saved = [version.created_at for version in versions]
+        saved += [until for version in versions if version.coupon is not None for until, _ in version.coupon.former]
         return saved if self.saved_at is None else [*saved, self.saved_at]
 
     def _told_by(self, compared: Sequence[datetime]) -> Callable[[datetime], Hashable]:

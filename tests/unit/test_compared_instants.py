@@ -10,7 +10,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.facts import Coupon
+from issuance.deciding.frequency import IssuingFrequency, parse_validity
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.manual_issues import ManualIssue
 from issuance.engine.outcomes import outcome_of
@@ -166,6 +167,21 @@ def test_each_who_moves_to_today_has_their_own_instant() -> None:
     for minute in (10, 11):
         life = issued_at_noon(roll_over=False)
         life.move(at(f"2030-12-19T13:{minute}"), "2030-12-19")
+        lives.append(life)
+    first, second = (decided(each, now, fingerprints(each, now, stands_still=False)) for each in lives)
+    assert first[1] != second[1], "they are not decided alike"
+    assert first[0] != second[0]
+
+
+def test_who_signed_up_before_a_coupon_was_saved_is_told_apart_from_who_came_after() -> None:
+    """An import goes by the validity that the coupon had at the sign-up's time (SEMANTICS 6)."""
+    was = (at("2031-06-10T10:00"), parse_validity("P30D"))
+    coupon = Coupon("tea", parse_validity("P1Y"), edited=True, former=(was,))
+    lives, now = [], at("2031-06-10T12:00")
+    for hour in ("09", "11"):
+        signed_up_at = at(f"2031-06-10T{hour}:00")
+        life = Life([rule(version(coupon=coupon))], date(2030, 1, 1), signed_up_at=signed_up_at)
+        life.charge(signed_up_at, "succeeded", "c1", "2031-01-01")
         lives.append(life)
     first, second = (decided(each, now, fingerprints(each, now, stands_still=False)) for each in lives)
     assert first[1] != second[1], "they are not decided alike"
