@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from math import exp
+from math import exp, inf
 from time import monotonic
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -32,6 +32,8 @@ ABOUT = 1.0
 LONG, NEWS = 0.05, 0.25
 #: Of requests that took as many seconds the owner who takes most of the time rests, for at most so many seconds.
 WORTH_A_REST, MOST_REST = 0.01, 0.25
+#: Seconds after which who waits looks whether a place is free that no end of a request has told of.
+_LOOK = 2 * LONG
 #: How many owners' averages are remembered; when there is one more, all are forgotten.
 _MOST_KNOWN = 10_000
 
@@ -176,18 +178,19 @@ class Fair:
         loop = asyncio.get_running_loop()
         place = loop.create_future()
         self._waiting.setdefault(owner, deque()).append(place)
-        if owner in self._rests:  # the loop that began the rest may have ended, as in tests
-            loop.call_later(max(0.0, self._rests[owner] - monotonic()), self._rested, owner)
-        for later in (2 * LONG, 1.1 * ABOUT):  # what is under way takes long by then, or nobody else asks any more
-            loop.call_later(later, self._hand_on)
         watched = until_gone.get()
         gone = loop.create_future() if watched is None else loop.create_task(watched())
+        until = inf if self._patience is None else loop.time() + self._patience
         try:
-            await asyncio.wait((place, gone), timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                raise Gone
-            if not place.done():
-                raise TooManyAtOnce
+            while not place.done():
+                await asyncio.wait(
+                    (place, gone), timeout=min(_LOOK, until - loop.time()), return_when=asyncio.FIRST_COMPLETED
+                )
+                if gone.done():
+                    raise Gone
+                self._hand_on()  # by now what is under way may take long, a rest be over, or nobody else ask any more
+                if not place.done() and loop.time() >= until:
+                    raise TooManyAtOnce
         except BaseException:
             if place.done():
                 self._end(owner)  # it was given just now
