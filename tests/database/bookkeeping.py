@@ -15,12 +15,11 @@ from issuance.corrections import desk
 from issuance.corrections.wanted import Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.credits import credits, lists
 from issuance.database.connections import transaction
-from issuance.engine import sweeps, undos
+from issuance.engine import undos
 from issuance.errors import IssuanceError
 from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
-from issuance.tenancy import clock
 from tests.database.clubs import Club
 
 #: West of Greenwich: a month begins hours later than UTC's.
@@ -30,16 +29,6 @@ OUT = ("live", "upcoming")
 
 def month_of(instant: datetime) -> str:
     return instant.astimezone(ZONE).strftime("%Y-%m")
-
-
-def settle(club: Club) -> None:
-    """Sweep until nothing is due."""
-    while True:
-        with transaction(club.engine, club.brand_id) as connection:
-            sweep = sweeps.plan(connection, club.brand_id, clock.read(connection, club.brand_id).now)
-        if sweep is None:
-            return
-        club.work(sweep.run_id)
 
 
 @dataclass
@@ -107,7 +96,7 @@ class History:
         self.settle()
 
     def settle(self) -> None:
-        settle(self.club)
+        self.club.settle_due()
 
     def happen(self) -> None:
         """One thing, which may be refused."""

@@ -18,9 +18,10 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import engine_for, transaction
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.engine import arrivals, batches, runs
-from issuance.tenancy import brands
+from issuance.engine import arrivals, batches, runs, sweeps
+from issuance.tenancy import brands, clock
 from scheduler import tick
+from tests.limits import Limit
 
 
 def at(moment: str) -> datetime:
@@ -122,6 +123,15 @@ class Club:
         self.work(open_runs[0][0])
         return self.run(open_runs[0][0])
 
+    def settle_due(self) -> None:
+        """Sweep until nothing is due."""
+        while True:
+            with transaction(self.engine, self.brand_id) as connection:
+                sweep = sweeps.plan(connection, self.brand_id, clock.read(connection, self.brand_id).now)
+            if sweep is None:
+                return
+            self.work(sweep.run_id)
+
     def issue(self, *, include_upcoming: bool = True, work: bool = True) -> dict[str, Any]:
         """A manual issue, done."""
         with transaction(self.engine, self.brand_id) as connection:
@@ -151,6 +161,12 @@ class Club:
     def hinted(self, queue: str = hints.BULK_QUEUE) -> int:
         """How many hints wait in a queue."""
         return int(self.broker.queues[queue].qsize())
+
+
+@pytest.fixture
+def small_batches(limit: Limit) -> None:
+    """Five memberships a batch."""
+    limit("settling", batch=5)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from issuance.tenancy import brands
 from tests.database.beside import amid, beside
 from tests.database.billers import biller
 from tests.database.cli import brand, cli, membership_id
-from tests.database.clubs import club, new_club, whole
+from tests.database.clubs import club, new_club, small_batches, whole
 from tests.database.stripe_asked import asked, fake
 from tests.hooks import Hook, listen, receiver
 
@@ -37,6 +37,7 @@ __all__ = [
     "membership_id",
     "new_club",
     "receiver",
+    "small_batches",
     "whole",
 ]
 

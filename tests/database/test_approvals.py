@@ -13,11 +13,7 @@ from issuance.errors import NotAPlan, NotFound, PlanCutOff
 from tests.database.clubs import Club
 from tests.limits import Limit
 
-
-@pytest.fixture(autouse=True)
-def small_batches(limit: Limit) -> None:
-    """Five memberships a batch."""
-    limit("settling", batch=5)
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 def approve(club: Club, plan_id: UUID) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from issuance.credits import liability
 from issuance.database.connections import transaction
 from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
-from tests.database.bookkeeping import OUT, ZONE, Auditor, History, month_of, settle
+from tests.database.bookkeeping import OUT, ZONE, Auditor, History, month_of
 from tests.database.clubs import Club, at
 from tests.limits import Limit
 
@@ -171,7 +171,7 @@ def test_what_is_issued_and_expires_costs_no_row(clubs: Callable[..., Club]) -> 
     club.move_clock("2031-03-20T20:00")
     (february,) = report(club, "2031-02", "2031-02")
     assert february["expired"] == 1, "swept or not"
-    settle(club)
+    club.settle_due()
     assert report(club, "2031-02", "2031-02") == [february]
     assert club.value("SELECT count(*) FROM credit_movements") == 0
 
@@ -223,7 +223,7 @@ def test_a_bounded_report_reads_so_many_sums(clubs: Callable[..., Club], limit: 
     for month in ("2031-02", "2031-03", "2031-04", "2031-05", "2031-06"):
         club.sign_ups = f"{month}-10T10:00"
         club.move_clock(f"{month}-12T20:00")
-        settle(club)
+        club.settle_due()
         club.sign_up(1, f"{month}-10")
     limit("reports", liability_sums=4)
     months = {name: at(f"2031-{name}-01").date() for name in ("02", "04", "06")}

@@ -26,12 +26,7 @@ from tests.limits import Limit
 
 MONTHS = 5
 UTC = ZoneInfo("UTC")
-
-
-@pytest.fixture(autouse=True)
-def small_batches(limit: Limit) -> None:
-    """Five memberships a batch."""
-    limit("settling", batch=5)
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 def preview(club: Club, **says: Any) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:

@@ -10,11 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from issuance.corrections import desk
 from issuance.corrections.wanted import Extend, Reinstate, Revoke
 from issuance.database.connections import transaction
-from issuance.engine import reminders, sweeps
+from issuance.engine import reminders
 from issuance.errors import Invalid
 from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
-from issuance.tenancy import clock
 from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 
@@ -32,23 +31,14 @@ def ask(club: Club, *leads: str) -> UUID:
     with transaction(club.engine, club.brand_id) as connection:
         made = webhooks.create(connection, club.brand_id, "https://example.com/", ["credit.expiring"], leads)
         reminders.begin(connection, club.brand_id, made)
-    settle(club)
+    club.settle_due()
     webhook_id: UUID = made["id"]
     return webhook_id
 
 
-def settle(club: Club) -> None:
-    while True:
-        with transaction(club.engine, club.brand_id) as connection:
-            sweep = sweeps.plan(connection, club.brand_id, clock.read(connection, club.brand_id).now)
-        if sweep is None:
-            return
-        club.work(sweep.run_id)
-
-
 def pass_time(club: Club, now: str, *, jump: bool = False) -> None:
     club.move_clock(now, jump=jump)
-    settle(club)
+    club.settle_due()
 
 
 def told(club: Club, webhook_id: UUID | None = None) -> list[tuple[str, str, str]]:
@@ -79,7 +69,7 @@ def use(club: Club, code: str) -> UUID:
 def correct(club: Club, correction: Any) -> None:
     with transaction(club.engine, club.brand_id) as connection:
         desk.correct(connection, club.brand_id, correction)
-    settle(club)
+    club.settle_due()
 
 
 @pytest.mark.parametrize("size", [1, 30], ids=["one", "a group that shares its schedule"])
@@ -94,7 +84,7 @@ def test_each_lead_is_told_once_on_the_brands_wall_clock(club: Club, size: int) 
     assert told(club) == seven
     club.settle(club.members)
     club.rows("UPDATE schedules SET due_at = '2031-02-22Z' WHERE due_at IS NOT NULL")  # as a restart might
-    settle(club)
+    club.settle_due()
     assert told(club) == seven
     pass_time(club, "2031-03-05T00:00")
     assert told(club) == [*seven, *[("P1D", "02-27T00:00", "02-28")] * size]
@@ -177,7 +167,7 @@ def test_who_asks_is_told_of_what_comes_after(club: Club) -> None:
     pass_time(club, "2031-03-25T12:00")
     with transaction(club.engine, club.brand_id) as connection:
         reminders.begin(connection, club.brand_id, webhooks.enable(connection, club.brand_id, early))
-    settle(club)
+    club.settle_due()
     pass_time(club, "2031-03-26T12:00")
     assert len(told(club, early)) == 30, "March's lead, on the 24th, came while it was disabled"
 

@@ -21,13 +21,8 @@ from issuance.errors import Invalid
 from issuance.laws.repair import Repair
 from scheduler.tick import TickSizes
 from tests.database.clubs import Club, at
-from tests.limits import Limit
 
-
-@pytest.fixture(autouse=True)
-def small_batches(limit: Limit) -> None:
-    """Five memberships a batch."""
-    limit("settling", batch=5)
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 def plan_sweep(club: Club) -> UUID:

@@ -17,9 +17,9 @@ from issuance.errors import Conflict, Invalid, NotFound
 from issuance.members import moves
 from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
-from tests.database.undoing import by_who, redeem, small_batches, undo, undo_version
+from tests.database.undoing import by_who, redeem, undo, undo_version
 
-__all__ = ["small_batches"]
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 #: How a person gives a credit back that an undo took.
 GIVEN_BACK = ["reinstated", "reinstated in bulk", "extended"]

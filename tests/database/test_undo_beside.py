@@ -17,9 +17,9 @@ from issuance.engine import batches, run_work, runs, undos
 from issuance.errors import IssuanceError
 from issuance.members.redemptions import Booking, redeem_credit
 from tests.database.clubs import Club, at
-from tests.database.undoing import redeem, small_batches, undo
+from tests.database.undoing import redeem, undo
 
-__all__ = ["small_batches"]
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 class WorkerDied(BaseException):

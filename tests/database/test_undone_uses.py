@@ -14,9 +14,9 @@ from issuance.database.connections import transaction
 from issuance.engine import undos
 from issuance.members import moves
 from tests.database.clubs import Club
-from tests.database.undoing import redeem, small_batches, undo_version
+from tests.database.undoing import redeem, undo_version
 
-__all__ = ["small_batches"]
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 _OPEN = text("SELECT redemption_id FROM redemptions WHERE status <> 'CANCELED'")
 _BY = text("SELECT revoked_by FROM credits")

@@ -3,19 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from issuance.database.connections import transaction
 from issuance.engine import undos
 from issuance.members.redemptions import Booking, redeem_credit
 from tests.database.clubs import Club, at
-from tests.limits import Limit
-
-
-@pytest.fixture(autouse=True)
-def small_batches(limit: Limit) -> None:
-    """Five memberships a batch."""
-    limit("settling", batch=5)
 
 
 def undo(club: Club, run_id: UUID) -> dict[str, Any]:
